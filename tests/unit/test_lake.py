@@ -1,0 +1,107 @@
+"""derive(): the one incremental mechanism, on real Delta tables."""
+
+import polars as pl
+import pytest
+
+from twin_assets.core.documents import Chunk, Document
+from twin_assets.core.errors import LakeError
+from twin_assets.core.lake import Lake, derive, rows_frame
+
+
+def documents(*pairs: tuple[str, str]) -> pl.DataFrame:
+    rows = []
+    for name, text in pairs:
+        document = Document(name, "files", name, "post", f"https://example.org/{name}", "", text)
+        rows.append(document.row() | {"author": "ada", "input_hash": "x", "derived_version": "1"})
+    return rows_frame("documents", rows)
+
+
+def one_chunk_each(calls: list[str]):
+    def function(rows: pl.DataFrame) -> pl.DataFrame:
+        calls.extend(rows["document_id"].to_list())
+        chunks = [
+            Chunk(r["document_id"], 0, r["text"], 0, len(r["text"]), "post", "files", r["url"], "").row()
+            for r in rows.to_dicts()
+        ]
+        return rows_frame("chunks", chunks)
+
+    return function
+
+
+def run(lake: Lake, calls: list[str], version: str = "1", **options):
+    return derive(
+        lake, author="ada", upstream="documents", downstream="chunks", key="document_id", hash_column="document_hash",
+        function=one_chunk_each(calls), version=version, **options,
+    )  # fmt: skip
+
+
+def test_only_what_is_new_is_derived(tmp_path):
+    lake = Lake(tmp_path)
+    lake.append("documents", documents(("a", "one"), ("b", "it's two"), ("c", "three")))
+    calls: list[str] = []
+    first = run(lake, calls)
+    assert (first.new, first.changed, first.unchanged, first.removed, first.written) == (3, 0, 0, 0, 3)
+    version = lake.version("chunks")
+
+    calls.clear()
+    assert run(lake, calls).touched == 0
+    assert calls == [] and lake.version("chunks") == version, "an unchanged refresh neither derives nor writes"
+
+    lake.replace("documents", "ada", "document_id", ["a", "b", "d"], documents(("a", "one!"), ("d", "it's new")))
+    result = run(lake, calls)
+    assert (result.new, result.changed, result.unchanged, result.removed) == (1, 1, 1, 1)
+    assert sorted(calls) == ["a", "d"]
+    assert sorted(lake.read("chunks", "ada")["text"].to_list()) == ["it's new", "one!", "three"]
+
+    calls.clear()
+    assert run(lake, calls, version="2").changed == 3, "a new version of the function derives everything again"
+
+
+def test_a_killed_run_is_finished_by_the_next(tmp_path):
+    lake = Lake(tmp_path)
+    lake.append("documents", documents(*((f"d{i}", f"text {i}") for i in range(10))))
+    calls: list[str] = []
+
+    def killed(done: int, total: int) -> None:
+        if done >= 6:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(lake, calls, batch_size=3, progress=killed)
+    assert lake.read("chunks", "ada").height == 6
+    calls.clear()
+    assert run(lake, calls, batch_size=3).new == 4
+    assert len(calls) == 4 and lake.read("chunks", "ada")["document_id"].n_unique() == 10
+
+
+def test_a_function_that_loses_a_row_is_an_error(tmp_path):
+    lake = Lake(tmp_path)
+    lake.append("documents", documents(("a", "one"), ("b", "two")))
+    with pytest.raises(LakeError, match="lost or invented 1 keys"):
+        derive(
+            lake, author="ada", upstream="documents", downstream="chunks", key="document_id",
+            hash_column="document_hash", function=lambda rows: one_chunk_each([])(rows.head(1)), version="1",
+        )  # fmt: skip
+
+
+def test_authors_do_not_touch_each_other(tmp_path):
+    lake = Lake(tmp_path)
+    lake.append("documents", documents(("a", "one")))
+    lake.append("documents", documents(("a", "other")).with_columns(author=pl.lit("ben")))
+    run(lake, [])
+    lake.replace_author("documents", "ada")
+    run(lake, [])
+    assert lake.read("documents")["author"].to_list() == ["ben"]
+    assert lake.read("chunks").height == 0
+
+
+def test_sql_reads_the_lake_and_nothing_else(tmp_path):
+    lake = Lake(tmp_path / "lake")
+    lake.append("documents", documents(("a", "one"), ("b", "two")))
+    assert lake.query("select count(*) as n from documents")["n"].item() == 2
+    assert lake.query("select * from feedback").height == 0
+    (tmp_path / "secret.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(LakeError):
+        lake.query(f"select * from read_csv('{tmp_path}/secret.csv')")
+    with pytest.raises(LakeError, match="query failed"):
+        lake.query("select nothing from nowhere")

@@ -1,0 +1,1 @@
+"""The data product: feature and training pipelines. Importing it imports no dagster."""

@@ -1,0 +1,105 @@
+"""Author and Source: who the twin is of and where they publish; kept as one JSON file per author."""
+
+import json
+import os
+import re
+import tempfile
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from twin_assets.core.errors import ConfigurationError, UnknownAuthorError
+
+AUTHOR_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+
+
+class Source(BaseModel):
+    """One place an author publishes.
+
+    platform: a key of the source registry, e.g. "medium"; location: a URL, a handle or a path;
+    api_url: base address of the platform's API where it is not the public one (GitHub Enterprise, tests).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    platform: str
+    location: str
+    api_url: str | None = None
+
+    @property
+    def key(self) -> str:
+        """Stable name of this source among an author's sources."""
+        return f"{self.platform}:{self.location}"
+
+
+class Author(BaseModel):
+    """A person the deployment keeps a twin of, with the settings that are theirs alone (None: the deployment's)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str
+    name: str
+    sources: tuple[Source, ...] = ()
+    base_model: str | None = None
+    approval: str | None = Field(default=None, pattern="^(auto|manual)$")
+    schedule: str | None = Field(default=None, description="cron expression of automatic collection; None: off")
+
+    @field_validator("id")
+    @classmethod
+    def _check_id(cls, value: str) -> str:
+        if not AUTHOR_ID.fullmatch(value):
+            raise ValueError(f"author id {value!r} must be lower-case letters, digits and hyphens (at most 63)")
+        return value
+
+
+class AuthorStore:
+    """Authors as JSON files in a folder; each write is a rename, so a reader never sees half a file."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def list(self) -> list[Author]:
+        """All authors, by id."""
+        return [self._read(path) for path in sorted(self.folder.glob("*.json"))]
+
+    def get(self, author_id: str) -> Author:
+        """The author with this id; raises UnknownAuthorError."""
+        path = self._path(author_id)
+        if not path.is_file():
+            known = ", ".join(sorted(p.stem for p in self.folder.glob("*.json"))) or "none yet"
+            raise UnknownAuthorError(
+                f"There is no author {author_id!r} (known: {known}); add one with `twin author add {author_id}`."
+            )
+        return self._read(path)
+
+    def save(self, author: Author) -> None:
+        """Write the author, replacing what was there."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(dir=self.folder, suffix=".tmp")
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(author.model_dump_json(indent=2, exclude_none=True) + "\n")
+        os.replace(temporary, self._path(author.id))
+
+    def add_source(self, author_id: str, source: Source) -> Author:
+        """Add a source to an author (nothing happens if it is there already) and return the author."""
+        author = self.get(author_id)
+        if source in author.sources:
+            return author
+        kept = tuple(s for s in author.sources if s.key != source.key)
+        author = author.model_copy(update={"sources": (*kept, source)})
+        self.save(author)
+        return author
+
+    def _path(self, author_id: str) -> Path:
+        if not AUTHOR_ID.fullmatch(author_id):
+            raise UnknownAuthorError(
+                f"{author_id!r} is not an author id; ids are lower-case letters, digits and hyphens."
+            )
+        return self.folder / f"{author_id}.json"
+
+    @staticmethod
+    def _read(path: Path) -> Author:
+        try:
+            return Author.model_validate(json.loads(path.read_text(encoding="utf-8")))
+        except (json.JSONDecodeError, ValidationError) as error:
+            raise ConfigurationError(f"The author file {path} cannot be read ({error}); correct or remove it.") from error

@@ -1,0 +1,208 @@
+"""RawDocument, Document, Chunk, Sample: the records of the lake and the schemas of its tables.
+
+Identity: a document is (author, platform, external id); a chunk is (document, position, text hash). Never a running
+number, so that the same thing collected twice, renamed or restored is the same row.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+import polars as pl
+
+Category = Literal["post", "article", "code"]
+CATEGORIES: tuple[Category, ...] = ("post", "article", "code")
+# The Qdrant collection of each category.
+COLLECTIONS: Mapping[str, str] = {"post": "posts", "article": "articles", "code": "code"}
+
+TIMESTAMP = pl.Datetime("us", "UTC")
+
+
+def content_hash(*parts: object) -> str:
+    """Hash of the parts, 32 hex digits (BLAKE2b-128 of their JSON, so that ("a", "b") differs from ("ab",))."""
+    text = json.dumps(parts, ensure_ascii=False, sort_keys=True, default=str)
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class RawDocument:
+    """One thing an author published, as the platform sent it.
+
+    content: the body in `content_type` ("text/plain", "text/html", "text/markdown" or "text/x-code");
+    source: the Source.key or import file it came from; metadata: what only this platform knows;
+    quarantine: why it must not reach the corpus (None: it may); remedy: what the author can do about that.
+    """
+
+    author: str
+    platform: str
+    external_id: str
+    category: Category
+    source: str
+    url: str
+    title: str
+    content: str
+    content_type: str
+    published_at: datetime | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    quarantine: str | None = None
+    remedy: str | None = None
+
+    @property
+    def document_id(self) -> str:
+        """Identity of the document: hash of author, platform and external id."""
+        return content_hash(self.author, self.platform, self.external_id)
+
+    @property
+    def raw_hash(self) -> str:
+        """Hash of everything the pipeline derives from; where it came from (`source`) is not part of it."""
+        return content_hash(
+            self.category, self.url, self.title, self.content, self.content_type, self.published_at,
+            dict(self.metadata), self.quarantine,
+        )  # fmt: skip
+
+    def row(self) -> dict[str, Any]:
+        """The row of table `raw_documents`, less `collected_at` and `removed_at`, which the collector knows."""
+        values = {name: getattr(self, name) for name in self.__slots__}
+        values["metadata"] = json.dumps(dict(self.metadata), ensure_ascii=False, sort_keys=True, default=str)
+        return {**values, "document_id": self.document_id, "raw_hash": self.raw_hash}
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One cleaned document: Markdown or plain text with the author's characters kept.
+
+    rejected: why it is not part of the corpus (empty after cleaning, quarantined, too short …), else None.
+    """
+
+    document_id: str
+    platform: str
+    external_id: str
+    category: Category
+    url: str
+    title: str
+    text: str
+    language: str | None = None
+    published_at: datetime | None = None
+    redactions: int = 0
+    rejected: str | None = None
+
+    @property
+    def document_hash(self) -> str:
+        """Hash of everything chunks and samples derive from."""
+        return content_hash(
+            self.category, self.platform, self.url, self.title, self.text, self.published_at, self.rejected
+        )
+
+    def row(self) -> dict[str, Any]:
+        """The row of table `documents`, less what derive() adds."""
+        return {**asdict(self), "document_hash": self.document_hash}
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A passage of a document: `text` is exactly `document.text[start:end]`."""
+
+    document_id: str
+    position: int
+    text: str
+    start: int
+    end: int
+    category: Category
+    platform: str
+    url: str
+    title: str
+    heading: str = ""
+    published_at: datetime | None = None
+
+    @property
+    def text_hash(self) -> str:
+        """Hash of the text alone: the key under which its embedding is kept."""
+        return content_hash(self.text)
+
+    @property
+    def chunk_id(self) -> str:
+        """Identity: hash of document, position and text hash."""
+        return content_hash(self.document_id, self.position, self.text_hash)
+
+    def row(self) -> dict[str, Any]:
+        """The row of table `chunks`, less what derive() adds."""
+        values = asdict(self)
+        chunk_hash = content_hash(*values.values())
+        return {**values, "chunk_id": self.chunk_id, "text_hash": self.text_hash, "chunk_hash": chunk_hash}
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One training example: the instruction somebody might give and the author's own words, verbatim.
+
+    form: "post", "article" or "code"; context: retrieved text of other documents ("" for none);
+    split: "train", "validation" or "test"; group_id: near-duplicate group, which never crosses splits;
+    excluded: why it is left out of training and evaluation, else None.
+    """
+
+    document_id: str
+    position: int
+    form: str
+    instruction: str
+    context: str
+    target: str
+    group_id: str
+    split: str
+    excluded: str | None = None
+
+    @property
+    def sample_id(self) -> str:
+        """Identity: hash of document and position and target."""
+        return content_hash(self.document_id, self.position, self.target)
+
+    def row(self) -> dict[str, Any]:
+        """The row of table `samples`, less what derive() adds."""
+        return {**asdict(self), "sample_id": self.sample_id}
+
+
+def _schema(**columns: Any) -> dict[str, pl.DataType]:
+    return {name: (kind() if isinstance(kind, type) else kind) for name, kind in columns.items()}
+
+
+_TEXT, _INTEGER = pl.String, pl.Int64
+# What derive() adds to every derived row: the hash of the input it came from and the version of the function.
+DERIVED = _schema(author=_TEXT, input_hash=_TEXT, derived_version=_TEXT)
+
+# Every table of the lake with its columns; each is partitioned by author.
+TABLES: Mapping[str, Mapping[str, pl.DataType]] = {
+    "raw_documents": _schema(
+        author=_TEXT, document_id=_TEXT, platform=_TEXT, external_id=_TEXT, category=_TEXT, source=_TEXT, url=_TEXT,
+        title=_TEXT, content=_TEXT, content_type=_TEXT, published_at=TIMESTAMP, metadata=_TEXT, quarantine=_TEXT,
+        remedy=_TEXT, raw_hash=_TEXT, collected_at=TIMESTAMP, removed_at=TIMESTAMP,
+    ),
+    "documents": DERIVED | _schema(
+        document_id=_TEXT, platform=_TEXT, external_id=_TEXT, category=_TEXT, url=_TEXT, title=_TEXT, text=_TEXT,
+        language=_TEXT, published_at=TIMESTAMP, redactions=_INTEGER, rejected=_TEXT, document_hash=_TEXT,
+    ),
+    "chunks": DERIVED | _schema(
+        document_id=_TEXT, position=_INTEGER, text=_TEXT, start=_INTEGER, end=_INTEGER, category=_TEXT, platform=_TEXT,
+        url=_TEXT, title=_TEXT, heading=_TEXT, published_at=TIMESTAMP, chunk_id=_TEXT, text_hash=_TEXT,
+        chunk_hash=_TEXT,
+    ),
+    "embeddings": DERIVED | _schema(text_hash=_TEXT, vector=pl.List(pl.Float32)),
+    "samples": DERIVED | _schema(
+        document_id=_TEXT, position=_INTEGER, form=_TEXT, instruction=_TEXT, context=_TEXT, target=_TEXT,
+        group_id=_TEXT, split=_TEXT, excluded=_TEXT, sample_id=_TEXT,
+    ),
+    "source_state": _schema(
+        author=_TEXT, source=_TEXT, platform=_TEXT, cursor=_TEXT, status=_TEXT, message=_TEXT, new=_INTEGER,
+        changed=_INTEGER, unchanged=_INTEGER, removed=_INTEGER, quarantined=_INTEGER, attempted_at=TIMESTAMP,
+        succeeded_at=TIMESTAMP,
+    ),
+    "drafts": _schema(
+        author=_TEXT, draft_id=_TEXT, created_at=TIMESTAMP, kind=_TEXT, prompt=_TEXT, links=_TEXT, text=_TEXT,
+        sentences=_TEXT, scores=_TEXT, model_version=_TEXT, index_version=_TEXT, dataset_version=_TEXT, trace_id=_TEXT,
+    ),
+    "feedback": _schema(
+        author=_TEXT, feedback_id=_TEXT, created_at=TIMESTAMP, draft_id=_TEXT, rating=_INTEGER, edited_text=_TEXT,
+        comment=_TEXT,
+    ),
+}  # fmt: skip

@@ -1,0 +1,70 @@
+"""The exception tree: every error a user can meet is a TwinError with one sentence that says what, where and what to do."""
+
+
+class TwinError(Exception):
+    """Base of every error this project raises on purpose."""
+
+
+class ConfigurationError(TwinError):
+    """A setting, an author file or an option is wrong."""
+
+
+class UnknownAuthorError(ConfigurationError):
+    """The named author has not been added."""
+
+
+class InputError(TwinError):
+    """Something the user handed in cannot be used: not an export, not a profile link, no text."""
+
+
+class FetchError(TwinError):
+    """A remote read failed; carries the URL and, where there was an answer, the HTTP status."""
+
+    def __init__(self, message: str, *, url: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.url = url
+        self.status = status
+
+
+class BlockedAddressError(FetchError):
+    """The URL leads to an address the guarded client does not open (private, loopback, metadata)."""
+
+
+class RateLimitedError(FetchError):
+    """The platform asked to wait; `retry_at` is the epoch second at which to go on, if it said so."""
+
+    def __init__(self, message: str, *, url: str, status: int | None = None, retry_at: float | None = None) -> None:
+        super().__init__(message, url=url, status=status)
+        self.retry_at = retry_at
+
+
+class SourceError(TwinError):
+    """A source could not be read; it fails alone."""
+
+
+class LakeError(TwinError):
+    """The lake could not be read or written."""
+
+
+class IndexMissingError(TwinError):
+    """No index has been published for this author yet."""
+
+
+class TooLittleTextError(InputError):
+    """There is not enough writing to train on or to compose from."""
+
+
+class ModelError(TwinError):
+    """A base model, adapter or model version cannot be found, loaded or trained."""
+
+
+class UnknownModelError(ModelError):
+    """The named base model or model version does not exist or cannot be reached."""
+
+
+class GateError(TwinError):
+    """A promotion was asked for that the gate or the registry does not allow."""
+
+
+class ServingError(TwinError):
+    """The serving API could not be reached or answered with an error."""

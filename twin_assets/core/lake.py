@@ -1,0 +1,277 @@
+"""Lake: Delta tables, one folder each, partitioned by author; and derive(), the one incremental mechanism.
+
+Every write is one Delta transaction, so a killed process leaves either the old rows or the new ones. Several processes
+may write at once: a write that loses the race for a commit is done again on the newer version.
+"""
+
+import json
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from twin_assets.core.documents import TABLES, content_hash
+from twin_assets.core.errors import LakeError
+
+COMMIT_ATTEMPTS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Derivation:
+    """What one derive() did, in rows of the upstream (`written`: rows of the downstream)."""
+
+    new: int = 0
+    changed: int = 0
+    unchanged: int = 0
+    removed: int = 0
+    written: int = 0
+
+    @property
+    def touched(self) -> int:
+        """Upstream rows that went through the function or were removed."""
+        return self.new + self.changed + self.removed
+
+
+def _quote(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
+
+
+def _predicate(author: str, key: str | None = None, keys: Sequence[str] = ()) -> str:
+    predicate = f"author = {_quote(author)}"
+    return predicate if key is None else f"{predicate} AND {key} IN ({', '.join(map(_quote, keys))})"
+
+
+class Lake:
+    """Delta tables under one root.
+
+    location: a folder or an s3:// URI; storage_options: what object_store wants for S3, None for local disk.
+    """
+
+    def __init__(self, location: str | Path, storage_options: dict[str, str] | None = None) -> None:
+        self.location = str(location)
+        self.storage_options = storage_options
+
+    def uri(self, table: str) -> str:
+        """Address of a table; raises LakeError for a name that is no table."""
+        if table not in TABLES:
+            raise LakeError(f"The lake has no table {table!r}; its tables are {', '.join(TABLES)}.")
+        return f"{self.location.rstrip('/')}/{table}"
+
+    def version(self, table: str) -> int | None:
+        """Current Delta version of a table, None before its first write."""
+        delta = self._open(table)
+        return None if delta is None else delta.version()
+
+    def read(
+        self,
+        table: str,
+        author: str | None = None,
+        *,
+        columns: Sequence[str] | None = None,
+        where: pl.Expr | None = None,
+        version: int | None = None,
+    ) -> pl.DataFrame:
+        """Rows of a table as a frame with the table's schema (no rows before its first write).
+
+        author: only this author's rows; columns: only these; where: a filter, pushed down to the files;
+        version: as of this Delta version. Raises LakeError where the table cannot be read.
+        """
+        delta = self._open(table, version)
+        if delta is None:
+            frame = pl.DataFrame(schema=dict(TABLES[table])).lazy()
+        else:
+            frame = pl.scan_delta(delta)
+        if author is not None:
+            frame = frame.filter(pl.col("author") == author)
+        if where is not None:
+            frame = frame.filter(where)
+        wanted = list(columns) if columns is not None else list(TABLES[table])
+        try:
+            return frame.select(wanted).collect()
+        except (pl.exceptions.PolarsError, OSError) as error:
+            raise LakeError(f"Table {table} at {self.uri(table)} cannot be read: {error}") from error
+
+    def append(self, table: str, rows: pl.DataFrame | Sequence[dict[str, Any]]) -> int:
+        """Add rows in one transaction and return how many there were."""
+        frame = self._frame(table, rows)
+        if frame.height:
+            self._write(table, frame, mode="append", predicate=None)
+        return frame.height
+
+    def replace(
+        self, table: str, author: str, key: str, keys: Sequence[str], rows: pl.DataFrame | Sequence[dict[str, Any]]
+    ) -> None:
+        """In one transaction drop the author's rows whose `key` is among `keys` and insert `rows`.
+
+        Every row must be this author's and have one of the keys; with no rows it is a deletion.
+        """
+        frame = self._frame(table, rows)
+        if keys and self.version(table) is not None:
+            self._write(table, frame, mode="overwrite", predicate=_predicate(author, key, keys))
+        elif frame.height:
+            self._write(table, frame, mode="append", predicate=None)
+
+    def replace_author(self, table: str, author: str, rows: pl.DataFrame | Sequence[dict[str, Any]] = ()) -> None:
+        """In one transaction replace all of an author's rows."""
+        frame = self._frame(table, rows)
+        if self.version(table) is not None:
+            self._write(table, frame, mode="overwrite", predicate=_predicate(author))
+        elif frame.height:
+            self._write(table, frame, mode="append", predicate=None)
+
+    def fingerprint(self, table: str, author: str, columns: Sequence[str]) -> str:
+        """Hash of an author's rows over these columns, independent of their order."""
+        frame = self.read(table, author, columns=columns).sort(list(columns))
+        return content_hash(frame.rows())
+
+    def history(self, table: str) -> list[dict[str, Any]]:
+        """The table's commits, newest first, as Delta records them."""
+        delta = self._open(table)
+        return [] if delta is None else delta.history()
+
+    def query(self, statement: str) -> pl.DataFrame:
+        """Answer a read-only SQL statement over all tables with DuckDB.
+
+        Raises LakeError where the statement is wrong. External access is off: SQL reaches the lake and nothing else.
+        """
+        import duckdb
+
+        connection = duckdb.connect(":memory:")
+        try:
+            for table, schema in TABLES.items():
+                delta = self._open(table)
+                dataset = pl.DataFrame(schema=dict(schema)).to_arrow() if delta is None else delta.to_pyarrow_dataset()
+                connection.register(table, dataset)
+            connection.execute("SET enable_external_access = false")
+            return connection.sql(statement).pl()
+        except (duckdb.Error, AttributeError) as error:
+            raise LakeError(f"The query failed: {str(error).splitlines()[0]}") from error
+        finally:
+            connection.close()
+
+    def _open(self, table: str, version: int | None = None) -> Any:
+        from deltalake import DeltaTable
+        from deltalake.exceptions import DeltaError, TableNotFoundError
+
+        try:
+            return DeltaTable(self.uri(table), version=version, storage_options=self.storage_options)
+        except TableNotFoundError:
+            return None
+        except (DeltaError, OSError) as error:
+            raise LakeError(f"Table {table} at {self.uri(table)} cannot be opened: {error}") from error
+
+    def _frame(self, table: str, rows: pl.DataFrame | Sequence[dict[str, Any]]) -> pl.DataFrame:
+        schema = dict(TABLES[table])
+        if isinstance(rows, pl.DataFrame):
+            return rows.select(pl.col(name).cast(kind) for name, kind in schema.items())
+        return pl.DataFrame(list(rows), schema=schema, orient="row")
+
+    def _write(self, table: str, frame: pl.DataFrame, *, mode: str, predicate: str | None) -> None:
+        from deltalake import write_deltalake
+        from deltalake.exceptions import CommitFailedError
+
+        for attempt in range(1, COMMIT_ATTEMPTS + 1):
+            try:
+                write_deltalake(
+                    self.uri(table), frame.to_arrow(), mode=mode, predicate=predicate,  # type: ignore[arg-type]
+                    partition_by=["author"], storage_options=self.storage_options,
+                )  # fmt: skip
+                return
+            except CommitFailedError as error:
+                if attempt == COMMIT_ATTEMPTS:
+                    raise LakeError(
+                        f"Table {table} is being written by others; {attempt} attempts failed, run it again: {error}"
+                    ) from error
+                time.sleep(random.uniform(0, 0.05 * 2**attempt))
+            except OSError as error:
+                raise LakeError(f"Table {table} at {self.uri(table)} cannot be written: {error}") from error
+
+
+def derive(
+    lake: Lake,
+    *,
+    author: str,
+    upstream: str | pl.DataFrame,
+    downstream: str,
+    key: str,
+    hash_column: str,
+    function: Callable[[pl.DataFrame], pl.DataFrame],
+    version: str,
+    where: pl.Expr | None = None,
+    keep_gone: bool = False,
+    batch_size: int = 1000,
+    progress: Callable[[int, int], None] | None = None,
+) -> Derivation:
+    """Bring `downstream` up to date with `upstream` for one author, doing only what is new.
+
+    Upstream rows whose (`key`, `hash_column`) or whose `version` the downstream has not seen go through `function`
+    and replace what was derived from the same key before; rows whose key has gone are removed (unless `keep_gone`);
+    the rest is not touched, and not read beyond its key and hash. Each batch is one transaction, so a killed run keeps
+    the batches it finished and the next run does the others.
+
+    upstream: a table of the lake or a frame; key: unique in the upstream, and a column of the downstream;
+    function: takes upstream rows and returns downstream rows without author, input_hash and derived_version, at
+    least one for every key: what is left out says so in a row of its own, or it would be tried again for ever;
+    version: of the function, changing when its results would; progress: called with (rows done, rows to do).
+    Raises LakeError where the function loses or invents a key.
+    """
+    if isinstance(upstream, str):
+        current = lake.read(upstream, author, columns=[key, hash_column], where=where)
+    else:
+        current = (upstream if where is None else upstream.filter(where)).select(key, hash_column)
+    current = current.unique()
+    seen = lake.read(downstream, author, columns=[key, "input_hash", "derived_version"]).unique()
+    fresh = seen.filter(pl.col("derived_version") == version)
+    stale = current.join(fresh, left_on=[key, hash_column], right_on=[key, "input_hash"], how="anti").sort(key)
+    new = stale.join(seen, on=key, how="anti").height
+    gone = [] if keep_gone else seen.select(key).unique().join(current, on=key, how="anti")[key].to_list()
+
+    if gone:
+        lake.replace(downstream, author, key, gone, [])
+    written = 0
+    for done, batch in _batches(stale, batch_size):
+        keys = batch[key].to_list()
+        if isinstance(upstream, str):
+            rows = lake.read(upstream, author, where=pl.col(key).is_in(keys))
+        else:
+            rows = upstream.filter(pl.col(key).is_in(keys))
+        results = function(rows)
+        lost = set(keys) ^ set(results[key].to_list())
+        if lost:
+            raise LakeError(f"Deriving {downstream} lost or invented {len(lost)} keys, among them {sorted(lost)[0]}.")
+        results = results.drop("input_hash", "derived_version", "author", strict=False).join(
+            batch.rename({hash_column: "input_hash"}), on=key
+        )
+        results = results.with_columns(author=pl.lit(author), derived_version=pl.lit(version))
+        lake.replace(downstream, author, key, keys if seen.height else [], results)
+        written += results.height
+        if progress is not None:
+            progress(done + len(keys), stale.height)
+    return Derivation(
+        new=new,
+        changed=stale.height - new,
+        unchanged=current.height - stale.height,
+        removed=len(gone),
+        written=written,
+    )
+
+
+def _batches(frame: pl.DataFrame, size: int) -> Iterator[tuple[int, pl.DataFrame]]:
+    for start in range(0, frame.height, size):
+        yield start, frame.slice(start, size)
+
+
+def rows_frame(table: str, rows: Sequence[dict[str, Any]]) -> pl.DataFrame:
+    """Rows as a frame typed as in the table's schema, with the columns the rows have (all, where there are none)."""
+    schema = TABLES[table]
+    names = list(rows[0]) if rows else list(schema)
+    return pl.DataFrame(list(rows), schema={name: schema[name] for name in names}, orient="row")
+
+
+def json_text(value: object) -> str:
+    """JSON for a text column: keys sorted, characters as they are."""
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, default=str)

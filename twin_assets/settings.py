@@ -1,0 +1,115 @@
+"""Settings: the only reader of environment variables. Every field is `TWIN_<NAME>`; README and docs list them."""
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+def default_home() -> Path:
+    """`.twin` beside the packages in a checkout, `~/.twin` where the project is installed as a wheel."""
+    checkout = Path(__file__).resolve().parent.parent
+    return checkout / ".twin" if (checkout / "pyproject.toml").is_file() else Path.home() / ".twin"
+
+
+class Settings(BaseSettings):
+    """What a deployment can set; secrets come from here and are never logged."""
+
+    model_config = SettingsConfigDict(env_prefix="TWIN_", extra="ignore", env_ignore_empty=True)
+
+    home: Path = Field(default_factory=default_home, description="Folder of everything the user makes.")
+
+    lake_uri: str | None = Field(default=None, description="Where the Delta tables live; default `<home>/lake`, or s3://…")
+    s3_endpoint_url: str | None = None
+    s3_region: str = "us-east-1"
+    s3_access_key_id: SecretStr | None = None
+    s3_secret_access_key: SecretStr | None = None
+
+    qdrant_url: str | None = Field(default=None, description="Qdrant server; default: embedded Qdrant Edge under home.")
+    qdrant_api_key: SecretStr | None = None
+    mlflow_tracking_uri: str | None = Field(default=None, description="Default: SQLite under home.")
+
+    base_model: str = Field(default="auto", description="auto | nano | <hub id> | <folder>")
+    hub_endpoint: str = Field(default="https://huggingface.co", description="Model hub that base models come from.")
+    approval: Literal["auto", "manual"] = "auto"
+    training_minutes: float = Field(default=1.0, description="Time budget of one training of the nano model.")
+    minimum_new_samples: int = Field(default=20, description="New samples that make the training sensor start a run.")
+
+    allowed_hosts: str = Field(
+        default="", description="Comma-separated host or host:port names that fetches may open although private."
+    )
+    github_token: SecretStr | None = None
+    request_timeout: float = Field(default=20.0, description="Seconds a remote read may take.")
+
+    host: str = Field(default="127.0.0.1", description="Address the serving API binds to.")
+    port: int = Field(default=8100, description="Port of the serving API.")
+    api_key: SecretStr | None = Field(default=None, description="Asked of clients when not bound to loopback.")
+    serving_url: str = Field(default="http://127.0.0.1:8100", description="Where clients find the serving API.")
+    dagster_url: str = Field(default="http://127.0.0.1:3000", description="Where the page finds Dagster's webserver.")
+    mlflow_ui_url: str = Field(default="http://127.0.0.1:5000", description="Where the page links MLflow's UI.")
+    dagster_port: int = 3000
+    ui_port: int = 8501
+    mlflow_port: int = 5000
+
+    @property
+    def lake_location(self) -> str:
+        """URI of the lake's root folder."""
+        return self.lake_uri or str(self.home / "lake")
+
+    @property
+    def storage_options(self) -> dict[str, str] | None:
+        """Options object_store wants for an S3 lake; None for local disk."""
+        if not self.lake_location.startswith("s3://"):
+            return None
+        options = {"AWS_REGION": self.s3_region}
+        if self.s3_endpoint_url:
+            options["AWS_ENDPOINT_URL"] = self.s3_endpoint_url
+            if self.s3_endpoint_url.startswith("http://"):
+                options["AWS_ALLOW_HTTP"] = "true"
+        if self.s3_access_key_id and self.s3_secret_access_key:
+            options["AWS_ACCESS_KEY_ID"] = self.s3_access_key_id.get_secret_value()
+            options["AWS_SECRET_ACCESS_KEY"] = self.s3_secret_access_key.get_secret_value()
+        return options
+
+    @property
+    def tracking_uri(self) -> str:
+        """MLflow tracking URI."""
+        return self.mlflow_tracking_uri or f"sqlite:///{self.home / 'mlflow' / 'mlflow.db'}"
+
+    @property
+    def authors_folder(self) -> Path:
+        """Folder of the author files."""
+        return self.home / "authors"
+
+    @property
+    def inbox_folder(self) -> Path:
+        """Exports dropped into `<inbox>/<author>/` are imported by a sensor."""
+        return self.home / "inbox"
+
+    @property
+    def imports_folder(self) -> Path:
+        """Imported exports, kept as they came: `<imports>/<author>/<platform>/<file>`."""
+        return self.home / "imports"
+
+    @property
+    def index_folder(self) -> Path:
+        """Publications of the embedded index."""
+        return self.home / "index"
+
+    @property
+    def models_folder(self) -> Path:
+        """The embedder's ONNX export, nano bases, downloaded adapters."""
+        return self.home / "models"
+
+    @property
+    def allowed_host_names(self) -> frozenset[str]:
+        """Host names (or host:port) the operator allows although they resolve to private addresses."""
+        return frozenset(name.strip().lower() for name in self.allowed_hosts.split(",") if name.strip())
+
+
+@lru_cache(maxsize=1)
+def get_settings() -> Settings:
+    """The process's settings, read once; tests call `get_settings.cache_clear()` after changing the environment."""
+    return Settings()
