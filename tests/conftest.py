@@ -1,0 +1,81 @@
+"""Fixtures every room uses, and the guard that keeps tests off the network."""
+
+import ipaddress
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from twin_assets.core.workspace import Workspace
+from twin_assets.settings import Settings, get_settings
+
+ROOT = Path(__file__).resolve().parent.parent
+SHARED_DATA = ROOT.parent / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Real captured data beside the checkout (never part of the project)."""
+    if not (SHARED_DATA / "README.md").is_file():
+        pytest.skip(f"the captured data is not at ../shared/data (looked for {SHARED_DATA / 'README.md'})")
+    return SHARED_DATA
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Settings:
+    """Settings of a deployment that lives in the test's folder; loopback servers may be read."""
+    return Settings(home=tmp_path / "home", allowed_hosts="127.0.0.1,localhost")
+
+
+@pytest.fixture
+def workspace(home: Settings) -> Workspace:
+    """The stores of that deployment, empty."""
+    return Workspace(home)
+
+
+@pytest.fixture(autouse=True)
+def clean_settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No setting of the person who runs the tests reaches a test, and none of a test's reaches the next."""
+    for name in [name for name in os.environ if name.startswith("TWIN_")]:
+        monkeypatch.delenv(name)
+    get_settings.cache_clear()
+    yield
+    get_settings.cache_clear()
+
+
+class NetworkBlockedError(OSError):
+    """A test tried to leave this machine."""
+
+
+def _check(address: object) -> None:
+    if not isinstance(address, tuple):  # a Unix socket
+        return
+    host = str(address[0])
+    try:
+        local = ipaddress.ip_address(host.split("%")[0]).is_loopback
+    except ValueError:
+        local = host in ("localhost", "")
+    if not local:
+        raise NetworkBlockedError(f"a test tried to connect to {host}; tests reach loopback addresses only")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def network_guard() -> Iterator[None]:
+    """Refuse every connection of the test process that is not to loopback."""
+    patch = pytest.MonkeyPatch()
+    connect, connect_ex = socket.socket.connect, socket.socket.connect_ex
+
+    def guarded_connect(self: socket.socket, address: object) -> None:
+        _check(address)
+        return connect(self, address)  # type: ignore[arg-type]
+
+    def guarded_connect_ex(self: socket.socket, address: object) -> int:
+        _check(address)
+        return connect_ex(self, address)  # type: ignore[arg-type]
+
+    patch.setattr(socket.socket, "connect", guarded_connect)
+    patch.setattr(socket.socket, "connect_ex", guarded_connect_ex)
+    yield
+    patch.undo()
