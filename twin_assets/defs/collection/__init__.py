@@ -1,0 +1,1 @@
+"""What the author published, as the platforms sent it: one asset a platform, made from the source registry."""

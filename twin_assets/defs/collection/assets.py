@@ -1,0 +1,89 @@
+"""raw_<platform>: one asset for each platform of the registry, each with a check on the health of its sources."""
+
+import dagster as dg
+
+from twin_assets.core.collection import collect_platform, source_states
+from twin_assets.core.sources import PLATFORMS
+from twin_assets.defs.partitions import authors
+from twin_assets.defs.reporting import OWNERS, progress_to_log, table
+from twin_assets.resources.workspace import WorkspaceResource
+
+RAW_COLUMNS = ["document_id", "raw_hash", "removed_at"]
+
+
+def raw_asset_name(platform: str) -> str:
+    """Name of the asset that collects a platform."""
+    return f"raw_{platform}"
+
+
+def _raw_asset(platform: str) -> dg.AssetsDefinition:
+    descriptor = PLATFORMS[platform]
+
+    @dg.asset(
+        name=raw_asset_name(platform),
+        group_name="collection",
+        partitions_def=authors,
+        kinds={"deltalake", "httpx"},
+        owners=OWNERS,
+        description=f"What the author published on {descriptor.title}, as it was sent. A source that fails, fails alone.",
+    )
+    def raw(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> dg.MaterializeResult:
+        stores = workspace.open()
+        author = stores.authors.get(context.partition_key)
+        results = collect_platform(stores, author, platform, progress_to_log(context, descriptor.title))
+        for result in results:
+            context.log.info(f"{result.source}: {result.status}, {result.new} new, {result.changed} changed; {result.message}")
+        rows = stores.lake.read("raw_documents", author.id, columns=["platform", *RAW_COLUMNS])
+        rows = rows.filter(rows["platform"] == platform)
+        counts = {
+            name: sum(getattr(result, name) for result in results)
+            for name in ("new", "changed", "unchanged", "removed", "quarantined")
+        }
+        return dg.MaterializeResult(
+            data_version=dg.DataVersion(_version(rows)),
+            metadata={
+                **counts,
+                "documents": rows.filter(rows["removed_at"].is_null()).height,
+                "sources": table(
+                    [{"source": r.source, "status": r.status, "message": r.message or ""} for r in results]
+                ),
+            },
+        )
+
+    return raw
+
+
+def _version(rows) -> str:
+    from twin_assets.core.documents import content_hash
+
+    return content_hash(rows.select(RAW_COLUMNS).sort("document_id").rows())
+
+
+def _sources_check(platform: str) -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=raw_asset_name(platform),
+        name="sources_answered",
+        partitions_def=authors,
+        description="Every source answered, and nothing it sent had to be put in quarantine.",
+    )
+    def sources_answered(context: dg.AssetCheckExecutionContext, workspace: WorkspaceResource) -> dg.AssetCheckResult:
+        states = [
+            state
+            for state in source_states(workspace.open(), context.partition_key)
+            if state["platform"] == platform
+        ]
+        failed = [state for state in states if state["status"] != "ok"]
+        quarantined = sum(state["quarantined"] or 0 for state in states)
+        return dg.AssetCheckResult(
+            passed=not failed and not quarantined,
+            severity=dg.AssetCheckSeverity.WARN,
+            description="; ".join(f"{state['source']}: {state['message']}" for state in failed)
+            or (f"{quarantined} documents are in quarantine, see `twin status`" if quarantined else None),
+            metadata={"sources": len(states), "failed": len(failed), "quarantined": quarantined},
+        )
+
+    return sources_answered
+
+
+raw_assets = [_raw_asset(platform) for platform in PLATFORMS]
+raw_checks = [_sources_check(platform) for platform in PLATFORMS]

@@ -1,0 +1,161 @@
+"""cleaned_corpus, chunks, qdrant_collections, voice_profile, instruct_dataset, preference_dataset."""
+
+import dagster as dg
+import polars as pl
+
+from twin_assets.core import features
+from twin_assets.core.documents import content_hash
+from twin_assets.core.errors import TwinError
+from twin_assets.core.sources import PLATFORMS
+from twin_assets.defs.automation import on_new_data
+from twin_assets.defs.collection.assets import raw_asset_name
+from twin_assets.defs.partitions import authors
+from twin_assets.defs.reporting import (
+    OWNERS,
+    as_failure,
+    bar_plot,
+    derivation_metadata,
+    histogram,
+    progress_to_log,
+)
+from twin_assets.resources.workspace import WorkspaceResource
+
+FEATURE = {
+    "group_name": "features",
+    "partitions_def": authors,
+    "owners": OWNERS,
+    "automation_condition": on_new_data,
+}
+
+
+@dg.asset(
+    **FEATURE,
+    deps=[raw_asset_name(platform) for platform in PLATFORMS],
+    kinds={"polars", "deltalake"},
+    description="Documents standardised by category (post, article, code), with every character of the author's kept.",
+)
+def cleaned_corpus(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> dg.MaterializeResult:
+    stores, author = workspace.open(), context.partition_key
+    derivation = features.update_corpus(stores, author, progress_to_log(context, "cleaning"))
+    corpus = features.corpus(stores.lake, author)
+    words = corpus["text"].str.split(" ").list.len().to_list()
+    by_platform = dict(corpus.group_by("platform").len().sort("platform").iter_rows())
+    return dg.MaterializeResult(
+        data_version=dg.DataVersion(features.corpus_version(stores.lake, author)),
+        metadata={
+            **derivation_metadata(derivation),
+            "documents": corpus.height,
+            "words": sum(words),
+            "by platform": bar_plot(by_platform, "documents by platform"),
+            "lengths": histogram(words, "length of documents", "words"),
+        },
+    )
+
+
+@dg.asset(
+    **FEATURE,
+    deps=[cleaned_corpus],
+    kinds={"polars", "deltalake"},
+    description="Passages with their exact place in their document: posts whole, articles by heading, code by definition.",
+)
+def chunks(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> dg.MaterializeResult:
+    stores, author = workspace.open(), context.partition_key
+    derivation = features.update_chunks(stores, author, progress_to_log(context, "chunking"))
+    rows = stores.lake.read("chunks", author, columns=["chunk_id", "chunk_hash", "text"])
+    return dg.MaterializeResult(
+        data_version=dg.DataVersion(content_hash(sorted(rows["chunk_hash"].to_list()))),
+        metadata={
+            **derivation_metadata(derivation),
+            "chunks": rows.height,
+            "lengths": histogram(rows["text"].str.len_chars().to_list(), "length of chunks", "characters"),
+        },
+    )
+
+
+@dg.asset(
+    **FEATURE,
+    deps=[chunks],
+    kinds={"qdrant", "onnx"},
+    description="The index people's drafts are retrieved from: dense and BM25 vectors in posts, articles and code.",
+)
+def qdrant_collections(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> dg.MaterializeResult:
+    stores, author = workspace.open(), context.partition_key
+    embedded = features.update_embeddings(stores, author, progress_to_log(context, "embedding"))
+    update = features.update_index(stores, author, progress_to_log(context, "indexing"))
+    return dg.MaterializeResult(
+        data_version=dg.DataVersion(update.version),
+        metadata={
+            "texts embedded": embedded.touched,
+            "points written": update.upserted,
+            "points removed": update.removed,
+            "points unchanged": update.unchanged,
+            "index version": update.version,
+            "embedder": stores.embedder.model_id,
+        },
+    )
+
+
+@dg.asset(
+    **FEATURE,
+    deps=[cleaned_corpus],
+    kinds={"polars"},
+    description="What makes the author sound like themselves: lengths, rhythm, punctuation, openings, vocabulary.",
+)
+def voice_profile(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> dg.MaterializeResult:
+    from twin_assets.core import voice
+
+    stores, author = workspace.open(), context.partition_key
+    profile = voice.build_profile(features.corpus(stores.lake, author))
+    voice.save_profile(stores, author, profile)
+    summary = profile.model_dump(mode="json")
+    return dg.MaterializeResult(
+        data_version=dg.DataVersion(content_hash(summary)),
+        metadata={"profile": dg.MetadataValue.json(summary)},
+    )
+
+
+@dg.asset(
+    **FEATURE,
+    deps=[cleaned_corpus],
+    kinds={"polars", "deltalake"},
+    description="Instructions and the author's own words as answers, verbatim, split by document and near-duplicate group.",
+)
+def instruct_dataset(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> dg.MaterializeResult:
+    from twin_assets.core import datasets
+
+    stores, author = workspace.open(), context.partition_key
+    try:
+        derivation = datasets.update_samples(stores, author, progress_to_log(context, "samples"))
+        dataset = datasets.load_dataset(stores.lake, author)
+    except TwinError as error:
+        raise as_failure(error) from error
+    used = dataset.samples.filter(pl.col("excluded").is_null())
+    excluded = dataset.samples.filter(pl.col("excluded").is_not_null())
+    splits = dict(used.group_by("split").len().sort("split").iter_rows())
+    reasons = dict(excluded.group_by("excluded").len().sort("excluded").iter_rows())
+    return dg.MaterializeResult(
+        data_version=dg.DataVersion(dataset.version),
+        metadata={
+            **derivation_metadata(derivation),
+            "dataset version": dataset.version,
+            "samples": used.height,
+            "splits": bar_plot(splits, "samples by split"),
+            "left out": bar_plot(reasons, "left out, by reason"),
+        },
+    )
+
+
+@dg.asset(
+    **FEATURE,
+    deps=[cleaned_corpus],
+    kinds={"polars", "deltalake"},
+    description="Pairs of a rejected draft and what the author made of it; empty until drafts have been edited.",
+)
+def preference_dataset(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> dg.MaterializeResult:
+    from twin_assets.core import datasets
+
+    pairs = datasets.preference_pairs(workspace.open().lake, context.partition_key)
+    return dg.MaterializeResult(
+        data_version=dg.DataVersion(content_hash(pairs.rows())),
+        metadata={"pairs": pairs.height},
+    )

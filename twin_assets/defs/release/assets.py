@@ -1,0 +1,83 @@
+"""eval_report and approved_model: a candidate is served only if it is better."""
+
+import base64
+
+import dagster as dg
+
+from twin_assets.core.errors import TwinError
+from twin_assets.defs.partitions import authors
+from twin_assets.defs.reporting import OWNERS, as_failure, picture, say, table
+from twin_assets.defs.training.assets import fine_tuned_model
+from twin_assets.resources.workspace import WorkspaceResource
+
+RELEASE = {"group_name": "release", "partitions_def": authors, "owners": OWNERS}
+
+
+@dg.asset(
+    **RELEASE,
+    deps=[fine_tuned_model],
+    kinds={"litserve", "ragas", "mlflow"},
+    description="The candidate on held-out documents, through the very server that would serve it; kept per version.",
+)
+def eval_report(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> dg.MaterializeResult:
+    from twin_serving.evaluation import evaluate_candidate
+
+    stores, author = workspace.open(), context.partition_key
+    try:
+        report = evaluate_candidate(stores, author, progress=say(context))
+    except TwinError as error:
+        raise as_failure(error) from error
+    metadata = {
+        "model version": report.version,
+        "held-out samples": report.samples,
+        "figures": table([{"figure": name, "value": f"{value:.4g}"} for name, value in report.figures().items()]),
+        "left out": table([{"metric": name, "why": why} for name, why in report.left_out.items()]),
+    }
+    if report.plot_png:
+        metadata["plot"] = picture(base64.b64decode(report.plot_png))
+    return dg.MaterializeResult(data_version=dg.DataVersion(report.fingerprint), metadata=metadata)
+
+
+@dg.asset_check(
+    asset=eval_report,
+    partitions_def=authors,
+    description="The candidate is better than the champion, or than its base where there is none.",
+)
+def gate(context: dg.AssetCheckExecutionContext, workspace: WorkspaceResource) -> dg.AssetCheckResult:
+    from twin_assets.core.evaluation.gate import decide_latest
+
+    decision = decide_latest(workspace.open(), context.partition_key)
+    return dg.AssetCheckResult(
+        passed=decision.passed,
+        severity=dg.AssetCheckSeverity.WARN,
+        description="; ".join(decision.reasons),
+        metadata={name: float(value) for name, value in decision.figures.items()},
+    )
+
+
+@dg.asset(
+    **RELEASE,
+    deps=[eval_report],
+    kinds={"mlflow"},
+    description="The version that is served: promoted by the gate (approval: auto) or by a person (approval: manual).",
+)
+def approved_model(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> dg.MaterializeResult:
+    from twin_assets.core.evaluation.gate import settle
+
+    stores = workspace.open()
+    author = stores.authors.get(context.partition_key)
+    try:
+        outcome = settle(stores, author)
+    except TwinError as error:
+        raise as_failure(error) from error
+    approved = stores.registry.approved(author.id)
+    context.log.info(outcome.message)
+    return dg.MaterializeResult(
+        data_version=dg.DataVersion(approved.version if approved else "none"),
+        metadata={
+            "served version": approved.version if approved else "none",
+            "candidate": outcome.version,
+            "decision": outcome.action,
+            "reasons": table([{"reason": reason} for reason in outcome.reasons]),
+        },
+    )

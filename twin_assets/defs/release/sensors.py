@@ -1,0 +1,50 @@
+"""A new model is evaluated, and an approval given anywhere (CLI, page, API) shows in the graph."""
+
+import dagster as dg
+
+from twin_assets.defs.partitions import AUTHOR_PARTITION
+from twin_assets.defs.release.assets import approved_model
+from twin_assets.resources.workspace import WorkspaceResource
+
+
+def _known_authors(context: dg.SensorEvaluationContext, workspace: WorkspaceResource) -> list[str]:
+    known = set(context.instance.get_dynamic_partitions(AUTHOR_PARTITION))
+    return [author.id for author in workspace.open().authors.list() if author.id in known]
+
+
+@dg.sensor(
+    name="new_model",
+    job_name="release",
+    description="Evaluates a candidate that has no report yet and lets the gate decide.",
+    minimum_interval_seconds=60,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+)
+def new_model(context: dg.SensorEvaluationContext, workspace: WorkspaceResource):
+    """One run request for each author whose newest candidate has no evaluation."""
+    registry = workspace.open().registry
+    for author in _known_authors(context, workspace):
+        versions = registry.versions(author)
+        if versions and versions[0].status == "candidate" and registry.report(author, versions[0].version) is None:
+            yield dg.RunRequest(partition_key=author, run_key=f"{author}@{versions[0].version}")
+
+
+@dg.sensor(
+    name="approval_given",
+    job_name="record_approval",
+    description="Materialises approved_model when the registry serves another version than the graph last recorded.",
+    minimum_interval_seconds=30,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+)
+def approval_given(context: dg.SensorEvaluationContext, workspace: WorkspaceResource):
+    """One run request for each author whose approved version the graph does not show."""
+    registry = workspace.open().registry
+    for author in _known_authors(context, workspace):
+        approved = registry.approved(author)
+        if approved is None:
+            continue
+        records = context.instance.fetch_materializations(
+            dg.AssetRecordsFilter(asset_key=approved_model.key, asset_partitions=[author]), limit=1
+        ).records
+        shown = records[0].asset_materialization.tags.get("dagster/data_version") if records else None
+        if shown != approved.version:
+            yield dg.RunRequest(partition_key=author, run_key=f"{author}@{approved.version}@{shown}")

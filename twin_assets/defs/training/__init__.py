@@ -1,0 +1,1 @@
+"""From the dataset to a candidate model in the registry."""

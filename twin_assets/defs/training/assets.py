@@ -1,0 +1,71 @@
+"""fine_tuned_model: an adapter on the author's base model, registered with everything it came from."""
+
+import dagster as dg
+
+from twin_assets.core.errors import TwinError
+from twin_assets.defs.features.assets import instruct_dataset, preference_dataset
+from twin_assets.defs.partitions import authors
+from twin_assets.defs.reporting import OWNERS, as_failure, bar_plot, say
+from twin_assets.resources.workspace import WorkspaceResource
+
+
+@dg.asset(
+    group_name="training",
+    partitions_def=authors,
+    owners=OWNERS,
+    kinds={"pytorch", "mlflow"},
+    deps=[instruct_dataset, preference_dataset],
+    # dagster-mlflow's resource is of the older kind, which cannot be a typed parameter.
+    required_resource_keys={"training_run"},
+    description="A LoRA adapter on the base model, trained on the instruct dataset; the same data is never trained twice.",
+)
+def fine_tuned_model(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> dg.MaterializeResult:
+    from twin_assets.core import datasets
+    from twin_assets.core.training import train
+
+    stores = workspace.open()
+    author = stores.authors.get(context.partition_key)
+    try:
+        model = train(
+            stores,
+            author,
+            datasets.load_dataset(stores.lake, author.id),
+            progress=say(context),
+            tracking_run=lambda: context.resources.training_run.run_id,
+            dagster_run_id=context.run_id,
+        )
+    except TwinError as error:
+        raise as_failure(error) from error
+    losses = {name: value for name, value in model.metrics.items() if name.startswith("held_out_loss")}
+    return dg.MaterializeResult(
+        data_version=dg.DataVersion(model.fingerprint),
+        metadata={
+            "model version": model.version,
+            "base model": model.base_model,
+            "nano": model.is_nano,
+            "dataset version": model.dataset_version,
+            "corpus version": model.corpus_version,
+            "status": model.status,
+            **{name: float(value) for name, value in model.metrics.items()},
+            "held-out loss": bar_plot(losses, "held-out loss (lower is better)"),
+        },
+    )
+
+
+@dg.asset_check(
+    asset=fine_tuned_model,
+    partitions_def=authors,
+    blocking=True,
+    description="The model's files are safetensors, which cannot carry code.",
+)
+def only_safetensors(context: dg.AssetCheckExecutionContext, workspace: WorkspaceResource) -> dg.AssetCheckResult:
+    registry = workspace.open().registry
+    latest = registry.versions(context.partition_key)[0]
+    folder = registry.folder(context.partition_key, latest.version)
+    weights = [path for path in folder.rglob("*") if path.suffix in {".bin", ".pt", ".pth", ".pkl", ".ckpt"}]
+    adapters = list(folder.rglob("*.safetensors"))
+    return dg.AssetCheckResult(
+        passed=not weights and bool(adapters),
+        description=f"unsafe files: {[path.name for path in weights]}" if weights else None,
+        metadata={"safetensors": len(adapters), "unsafe": len(weights)},
+    )

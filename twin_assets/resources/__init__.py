@@ -1,0 +1,1 @@
+"""Thin Dagster resources around core: they hold configuration and open stores, and decide nothing."""

@@ -1,0 +1,52 @@
+"""Ties a Dagster run to an MLflow run through dagster-mlflow, on first use only.
+
+dagster-mlflow's own resource starts an MLflow run in every Dagster run that could train, and importing it imports all of
+MLflow (4 s); most runs find nothing new to train. So the library's `MlFlow` is built when a training asks for it.
+"""
+
+from collections.abc import Iterator
+
+import dagster as dg
+from dagster import InitResourceContext
+
+
+class TrainingRun:
+    """The MLflow run of a Dagster run; nothing exists before `run_id` is first read."""
+
+    def __init__(self, context: InitResourceContext) -> None:
+        self._context = context
+        self._mlflow = None
+
+    @property
+    def run_id(self) -> str:
+        """Id of the MLflow run tagged with this Dagster run, started on first use and found again after a restart."""
+        if self._mlflow is None:
+            from dagster_mlflow.resources import MlFlow
+
+            self._mlflow = MlFlow(self._context)
+        return self._mlflow.active_run().info.run_id
+
+    def finish(self, failed: bool) -> None:
+        """End the MLflow run, if one was started."""
+        if self._mlflow is not None:
+            self._mlflow.end_run(status="FAILED" if failed else "FINISHED")
+
+
+@dg.resource(
+    config_schema={
+        "mlflow_tracking_uri": str,
+        "experiment_name": str,
+        "env": dg.Field(dg.Permissive(), default_value={}),
+        "extra_tags": dg.Field(dg.Permissive(), default_value={}),
+    },
+    description="The MLflow run of this Dagster run (dagster-mlflow), started when a training asks for it.",
+)
+def training_run(context: InitResourceContext) -> Iterator[TrainingRun]:
+    """Yield the run and end it with the state the Dagster run ended in."""
+    run = TrainingRun(context)
+    try:
+        yield run
+    except BaseException:
+        run.finish(failed=True)
+        raise
+    run.finish(failed=False)
