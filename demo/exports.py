@@ -9,9 +9,10 @@ from pathlib import Path
 from demo.content import PLATFORMS, Content
 
 _MOMENT = (2026, 1, 1, 0, 0, 0)  # one date for all entries: the same content gives the same bytes
-_COLUMNS = tuple(
-    "post_id post_date is_published email_sent_at inbox_sent_at type audience title subtitle podcast_url".split()
-)
+_COLUMNS = [
+    *("post_id", "post_date", "is_published", "email_sent_at", "inbox_sent_at"),
+    *("type", "audience", "title", "subtitle", "podcast_url"),
+]
 
 
 def linkedin_export(path: Path, content: Path = PLATFORMS) -> Path:

@@ -68,10 +68,11 @@ class HubServer(LoopbackServer):
         headers = {"X-Repo-Commit": commit, "Accept-Ranges": "bytes"}
         if not name.endswith(LARGE):
             return _part(request, data, headers | {"ETag": f'"{_blob_id(data)}"'})
+        # The store has another host name, as the hub's has: clients take the metadata from this very answer.
         headers |= {
             "X-Linked-Etag": f'"{hashlib.sha256(data).hexdigest()}"',
             "X-Linked-Size": str(len(data)),
-            "Location": f"{self.url}/lfs/{model}/{name}",
+            "Location": f"http://localhost:{self.port}/lfs/{model}/{name}",
         }
         return Response(302, b"", headers)
 
