@@ -134,7 +134,13 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=8731)
     parser.add_argument("--content", type=Path, default=PLATFORMS)
     options = parser.parse_args()
-    with PlatformServer(options.content, options.port) as server:
+    try:
+        platforms = PlatformServer(options.content, options.port)
+    except OSError as problem:
+        raise SystemExit(
+            f"The demo's platforms cannot start on port {options.port}: {problem}. Try --port."
+        ) from None
+    with platforms as server:
         print(f"The demo author's platforms are at {server.url}; Ctrl-C stops them.", flush=True)
         try:
             threading.Event().wait()

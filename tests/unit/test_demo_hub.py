@@ -31,8 +31,9 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from transformers import LlamaConfig, LlamaForCausalLM
 
     folder = tmp_path_factory.mktemp("models") / "llama"
-    size = {"vocab_size": 64, "hidden_size": 16, "intermediate_size": 32}
-    config = LlamaConfig(**size, num_hidden_layers=1, num_attention_heads=2)
+    config = LlamaConfig(
+        vocab_size=64, hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2
+    )
     LlamaForCausalLM(config).save_pretrained(folder)
     return folder
 

@@ -13,6 +13,7 @@ import feedparser
 import httpx
 import pytest
 
+from demo.content import PLATFORMS
 from demo.exports import linkedin_export, medium_export, substack_export
 from demo.messages import Request
 from demo.server import PlatformServer
@@ -48,7 +49,8 @@ def make_content(root: Path) -> Path:
         item(n, f"https://ada.example/posts/post-{n}", f"https://ada.example/posts/post-{n}")
         for n in range(3)
     ]
-    rows, posts = [], {}
+    rows: list[dict[str, object]] = []
+    posts: dict[str, str] = {}
     for number in range(15):
         address = f"https://ada.substack.com/p/issue-{number}"
         row = {
@@ -64,7 +66,7 @@ def make_content(root: Path) -> Path:
         }
         rows.append(row | {"type": "newsletter", "subtitle": "", "body_html": None})
         posts[f"substack/posts/issue-{number}.json"] = json.dumps(row | {"body_html": "<p>One two three</p>"})
-    newsletters = [item(n, rows[n]["canonical_url"], rows[n]["canonical_url"]) for n in range(15)]
+    newsletters = [item(n, str(rows[n]["canonical_url"]), str(rows[n]["canonical_url"])) for n in range(15)]
     repositories = [
         {"name": f"tool-{n}", "full_name": f"ada/tool-{n}", "default_branch": "main", "fork": False}
         | {"pushed_at": "2026-01-05T08:00:00Z", "updated_at": "2026-01-05T08:00:00Z"}
@@ -164,7 +166,8 @@ def test_medium_keeps_ten_and_hides_pages(server: PlatformServer, client: httpx.
 
 
 def test_substack_archive_pages_of_twelve(client: httpx.Client) -> None:
-    seen, sizes = [], []
+    seen: list[str] = []
+    sizes: list[int] = []
     while page := client.get("/substack/api/v1/archive", params={"offset": len(seen), "limit": 50}).json():
         seen += [row["slug"] for row in page]
         sizes.append(len(page))
@@ -404,3 +407,22 @@ def test_a_stopped_server_ends_kept_connections(tmp_path: Path) -> None:
 def test_missing_content_is_said(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no demo content"):
         PlatformServer(tmp_path / "nowhere")
+
+
+@pytest.mark.skipif(not (PLATFORMS / "medium/feed.xml").is_file(), reason="demo/platforms is not written yet")
+def test_the_demo_author_is_whole() -> None:
+    """What the demo's own content promises to a reader: every listed thing can be fetched."""
+    with PlatformServer() as server, httpx.Client(base_url=server.url, timeout=10, trust_env=False) as client:
+        for path in ("/medium/feed/@maren-oduya", "/substack/feed", "/blog/feed.xml"):
+            assert all(entries(client.get(path)).values())
+        for row in client.get("/substack/api/v1/archive").json():
+            post = client.get(f"/substack/api/v1/posts/{row['slug']}").json()
+            assert (post["id"], bool(post["body_html"])) == (row["id"], True)
+        login = json.loads(server.content["github/user.json"])["login"]
+        repositories = client.get(f"/github/users/{login}/repos").json()
+        assert any(
+            client.get(f"/github/repos/{row['full_name']}/readme").status_code == 200 for row in repositories
+        )
+        for platform in ("linkedin", "medium", "substack"):
+            packed = client.get(f"/exports/{platform}.zip").content
+            assert zipfile.ZipFile(io.BytesIO(packed)).testzip() is None
