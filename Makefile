@@ -25,7 +25,7 @@ test: install ## The whole test suite
 	@$(BIN)/python -m pytest -n 2 --dist loadscope
 
 up: install ## Dagster, serving, page and MLflow together, on loopback; Ctrl-C stops all
-	@$(BIN)/twin up
+	@$(BIN)/twin up $(if $(DEMO),--demo)
 
 check: install ## Lint, format, types, layers
 	@$(BIN)/ruff check .

@@ -3,11 +3,14 @@
 It runs under its own author id in the user's TWIN_HOME, so that `make up DEMO=1` shows the result on the page.
 """
 
+import os
 import sys
 import time
 
 from rich.console import Console
 
+from demo.content import PLATFORMS
+from demo.exports import linkedin_export, medium_export
 from demo.server import PlatformServer
 from twin_assets.core.authors import Author
 from twin_assets.core.collection import add_source, import_export
@@ -37,18 +40,19 @@ def add_demo_author(workspace: Workspace, server: PlatformServer) -> None:
     add_source(workspace, AUTHOR, "substack", f"{server.url}/substack")
     add_source(workspace, AUTHOR, "github", "maren-oduya", api_url=f"{server.url}/github")
     add_source(workspace, AUTHOR, "feed", f"{server.url}/blog/feed.xml")
-    add_source(workspace, AUTHOR, "files", str(server.content / "notes"))
+    add_source(workspace, AUTHOR, "files", str(PLATFORMS / "notes"))
     exports = workspace.settings.home / "demo"
     exports.mkdir(parents=True, exist_ok=True)
-    for name, write in (("linkedin.zip", server.linkedin_export), ("medium.zip", server.medium_export)):
+    for name, write in (("linkedin.zip", linkedin_export), ("medium.zip", medium_export)):
         import_export(workspace, AUTHOR, write(exports / name))
 
 
 def demo_settings() -> Settings:
-    """The user's settings with fetches from the demo's platforms allowed and the model that needs no hub."""
-    settings = get_settings()
-    hosts = ",".join(name for name in (settings.allowed_hosts, f"127.0.0.1:{DEMO_PORT}") if name)
-    return settings.model_copy(update={"allowed_hosts": hosts})
+    """The user's settings, with fetches from the demo's platforms allowed here and in the processes started here."""
+    hosts = (get_settings().allowed_hosts, f"127.0.0.1:{DEMO_PORT}")
+    os.environ["TWIN_ALLOWED_HOSTS"] = ",".join(name for name in hosts if name)
+    get_settings.cache_clear()
+    return get_settings()
 
 
 def compose(settings: Settings, server: PlatformServer, console: Console) -> bool:
