@@ -1,5 +1,6 @@
-"""`make demo`: the whole loop on the made-up author, from her platforms to a LinkedIn post; exit code 0 only if all of it happened.
+"""`make demo`: the whole loop on the made-up author, from her platforms to a LinkedIn post.
 
+The exit code is 0 only if all of it happened.
 It runs under its own author id in the user's TWIN_HOME, so that `make up DEMO=1` shows the result on the page.
 """
 
@@ -8,12 +9,12 @@ import sys
 import time
 
 from rich.console import Console
+from twin_assets.core.collection import add_source, import_export
 
 from demo.content import PLATFORMS
 from demo.exports import linkedin_export, medium_export
 from demo.server import PlatformServer
 from twin_assets.core.authors import Author
-from twin_assets.core.collection import add_source, import_export
 from twin_assets.core.errors import TwinError
 from twin_assets.core.workspace import Workspace
 from twin_assets.operations import DEMO_PORT, port_is_free
@@ -62,9 +63,12 @@ def compose(settings: Settings, server: PlatformServer, console: Console) -> boo
 
     console.rule("compose")
     console.print(f"prompt: {PROMPT}\nlink:   {server.url}{LINK}", highlight=False)
-    with console.status("starting the serving API …"), running_server(settings) as url:
-        with TwinClient(url, timeout=120) as client:
-            answer = client.compose(AUTHOR, PROMPT, links=[f"{server.url}{LINK}"])
+    with (
+        console.status("starting the serving API …"),
+        running_server(settings) as url,
+        TwinClient(url, timeout=120) as client,
+    ):
+        answer = client.compose(AUTHOR, PROMPT, links=[f"{server.url}{LINK}"])
     show_drafts(answer)
     read = all(link["status"] == "read" for link in answer["links"])
     return read and {draft["kind"] for draft in answer["drafts"]} == {"assembled", "model"}

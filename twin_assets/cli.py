@@ -1,4 +1,7 @@
-"""The `twin` command. Every command answers in a sentence or, with --json, as JSON; heavy libraries load when needed."""
+"""The `twin` command: every command answers in a sentence or, with --json, as JSON.
+
+Heavy libraries load in the commands that need them, so that `twin --help` answers at once.
+"""
 
 import json
 import sys
@@ -57,7 +60,8 @@ def author_add(
     author: AuthorArgument,
     name: Annotated[str, typer.Option(help="The name people read.")] = "",
     source: Annotated[
-        list[str] | None, typer.Option(help="A place they publish: platform=location, e.g. medium=@ada. Repeatable.")
+        list[str] | None,
+        typer.Option(help="A place they publish: platform=location, e.g. medium=@ada. Repeatable."),
     ] = None,
     base_model: Annotated[str | None, typer.Option(help="auto | nano | <hub id> | <folder>")] = None,
     approval: Annotated[str | None, typer.Option(help="auto | manual")] = None,
@@ -90,7 +94,11 @@ def author_add(
     workspace.authors.save(added)
     for platform, location in pairs:
         added = add_source(workspace, author, platform, location)
-    _answer(added.model_dump(mode="json"), as_json, lambda value: typer.echo(f"{author}: {len(value['sources'])} sources."))
+    _answer(
+        added.model_dump(mode="json"),
+        as_json,
+        lambda value: typer.echo(f"{author}: {len(value['sources'])} sources."),
+    )
 
 
 def _first_problem(error: ValueError) -> str:
@@ -216,8 +224,9 @@ def status(
 @contextmanager
 def _client() -> Iterator[Any]:
     """A client of the serving API; where none runs, one is started for this command."""
-    from twin_assets.core.errors import ServingError
     from twin_serving.client import TwinClient
+
+    from twin_assets.core.errors import ServingError
 
     settings = _workspace().settings
     key = settings.api_key.get_secret_value() if settings.api_key else None
@@ -243,7 +252,7 @@ def compose(
     link: Annotated[list[str] | None, typer.Option(help="A page to draw on. Repeatable.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Draft a LinkedIn post: assembled from the author's own sentences, and by the approved model where there is one."""
+    """Draft a LinkedIn post: assembled from the author's own sentences, and by the approved model if there is one."""
     with _client() as client:
         answer = client.compose(author, prompt, links=link or [])
     from twin_assets.progress import show_drafts

@@ -49,8 +49,16 @@ _collected = dg.AssetSelection.groups("collection", "features")
 JOBS = [
     _job("twin", dg.AssetSelection.all(), "Everything, from the sources to the approved model."),
     _job("collect", _collected, "Collects and brings corpus, index, profile and datasets up to date."),
-    _job("train", dg.AssetSelection.groups("training", "release"), "Trains, evaluates and lets the gate decide."),
-    _job("release", dg.AssetSelection.groups("release"), "Evaluates the newest candidate and lets the gate decide."),
+    _job(
+        "train",
+        dg.AssetSelection.groups("training", "release"),
+        "Trains, evaluates and lets the gate decide.",
+    ),
+    _job(
+        "release",
+        dg.AssetSelection.groups("release"),
+        "Evaluates the newest candidate and lets the gate decide.",
+    ),
     _job("record_approval", dg.AssetSelection.assets("approved_model"), "Records which version is served."),
 ]
 

@@ -115,7 +115,9 @@ def _home(settings: Settings) -> dict[str, str]:
         return _finding("home", "wrong", f"{settings.home}: {error}", "make it writable or set TWIN_HOME")
     free = shutil.disk_usage(settings.home).free / 2**30
     if free < 2:
-        return _finding("home", "wrong", f"{settings.home}: {free:.1f} GiB free", "free some disk; training wants 2 GiB")
+        return _finding(
+            "home", "wrong", f"{settings.home}: {free:.1f} GiB free", "free some disk; training wants 2 GiB"
+        )
     return _finding("home", "ok", f"{settings.home}, {free:.0f} GiB free")
 
 

@@ -21,7 +21,9 @@ class Settings(BaseSettings):
 
     home: Path = Field(default_factory=default_home, description="Folder of everything the user makes.")
 
-    lake_uri: str | None = Field(default=None, description="Where the Delta tables live; default `<home>/lake`, or s3://…")
+    lake_uri: str | None = Field(
+        default=None, description="Where the Delta tables live; default `<home>/lake`, or s3://…"
+    )
     s3_endpoint_url: str | None = None
     s3_region: str = "us-east-1"
     s3_access_key_id: SecretStr | None = None
@@ -38,7 +40,8 @@ class Settings(BaseSettings):
     minimum_new_samples: int = Field(default=20, description="New samples that make the training sensor start a run.")
 
     allowed_hosts: str = Field(
-        default="", description="Comma-separated host or host:port names that fetches may open although private."
+        default="",
+        description="Comma-separated host or host:port names that fetches may open although private.",
     )
     github_token: SecretStr | None = None
     request_timeout: float = Field(default=20.0, description="Seconds a remote read may take.")

@@ -102,4 +102,6 @@ class AuthorStore:
         try:
             return Author.model_validate(json.loads(path.read_text(encoding="utf-8")))
         except (json.JSONDecodeError, ValidationError) as error:
-            raise ConfigurationError(f"The author file {path} cannot be read ({error}); correct or remove it.") from error
+            raise ConfigurationError(
+                f"The author file {path} is unreadable ({error}); correct or remove it."
+            ) from error

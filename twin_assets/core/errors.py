@@ -1,4 +1,4 @@
-"""The exception tree: every error a user can meet is a TwinError with one sentence that says what, where and what to do."""
+"""The exception tree: what a user can meet is a TwinError with one sentence that says what, where and what to do."""
 
 
 class TwinError(Exception):

@@ -81,10 +81,7 @@ class Lake:
         version: as of this Delta version. Raises LakeError where the table cannot be read.
         """
         delta = self._open(table, version)
-        if delta is None:
-            frame = pl.DataFrame(schema=dict(TABLES[table])).lazy()
-        else:
-            frame = pl.scan_delta(delta)
+        frame = pl.LazyFrame(schema=dict(TABLES[table])) if delta is None else pl.scan_delta(delta)
         if author is not None:
             frame = frame.filter(pl.col("author") == author)
         if where is not None:

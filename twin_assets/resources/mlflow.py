@@ -1,7 +1,7 @@
 """Ties a Dagster run to an MLflow run through dagster-mlflow, on first use only.
 
-dagster-mlflow's own resource starts an MLflow run in every Dagster run that could train, and importing it imports all of
-MLflow (4 s); most runs find nothing new to train. So the library's `MlFlow` is built when a training asks for it.
+dagster-mlflow's own resource starts an MLflow run in every Dagster run that could train, and importing it imports all
+of MLflow (4 s); most runs find nothing new to train. So the library's `MlFlow` is built when a training asks for it.
 """
 
 from collections.abc import Iterator

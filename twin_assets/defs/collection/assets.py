@@ -25,14 +25,16 @@ def _raw_asset(platform: str) -> dg.AssetsDefinition:
         partitions_def=authors,
         kinds={"deltalake", "httpx"},
         owners=OWNERS,
-        description=f"What the author published on {descriptor.title}, as it was sent. A source that fails, fails alone.",
+        description=f"What the author published on {descriptor.title}, as it was sent. A failing source fails alone.",
     )
     def raw(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> dg.MaterializeResult:
         stores = workspace.open()
         author = stores.authors.get(context.partition_key)
         results = collect_platform(stores, author, platform, progress_to_log(context, descriptor.title))
         for result in results:
-            context.log.info(f"{result.source}: {result.status}, {result.new} new, {result.changed} changed; {result.message}")
+            context.log.info(
+                f"{result.source}: {result.status}, {result.new} new, {result.changed} changed; {result.message}"
+            )
         rows = stores.lake.read("raw_documents", author.id, columns=["platform", *RAW_COLUMNS])
         rows = rows.filter(rows["platform"] == platform)
         counts = {
@@ -68,9 +70,7 @@ def _sources_check(platform: str) -> dg.AssetChecksDefinition:
     )
     def sources_answered(context: dg.AssetCheckExecutionContext, workspace: WorkspaceResource) -> dg.AssetCheckResult:
         states = [
-            state
-            for state in source_states(workspace.open(), context.partition_key)
-            if state["platform"] == platform
+            state for state in source_states(workspace.open(), context.partition_key) if state["platform"] == platform
         ]
         failed = [state for state in states if state["status"] != "ok"]
         quarantined = sum(state["quarantined"] or 0 for state in states)

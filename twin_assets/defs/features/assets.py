@@ -56,7 +56,7 @@ def cleaned_corpus(context: dg.AssetExecutionContext, workspace: WorkspaceResour
     **FEATURE,
     deps=[cleaned_corpus],
     kinds={"polars", "deltalake"},
-    description="Passages with their exact place in their document: posts whole, articles by heading, code by definition.",
+    description="Passages with their exact place in their document: posts whole, articles by heading.",
 )
 def chunks(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> dg.MaterializeResult:
     stores, author = workspace.open(), context.partition_key
@@ -118,7 +118,7 @@ def voice_profile(context: dg.AssetExecutionContext, workspace: WorkspaceResourc
     **FEATURE,
     deps=[cleaned_corpus],
     kinds={"polars", "deltalake"},
-    description="Instructions and the author's own words as answers, verbatim, split by document and near-duplicate group.",
+    description="Instructions with the author's own words as answers, split by document and near-duplicate group.",
 )
 def instruct_dataset(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> dg.MaterializeResult:
     from twin_assets.core import datasets

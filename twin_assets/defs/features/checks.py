@@ -65,7 +65,11 @@ def spans_are_exact(context: dg.AssetCheckExecutionContext, workspace: Workspace
     )
 
 
-@dg.asset_check(asset=qdrant_collections, **GATE, description="The published index holds exactly the chunks of the corpus.")
+@dg.asset_check(
+    asset=qdrant_collections,
+    **GATE,
+    description="The published index holds exactly the chunks of the corpus.",
+)
 def index_is_complete(context: dg.AssetCheckExecutionContext, workspace: WorkspaceResource) -> dg.AssetCheckResult:
     stores, author = workspace.open(), context.partition_key
     wanted = set(stores.lake.read("chunks", author, columns=["chunk_id"])["chunk_id"].to_list())
@@ -79,7 +83,9 @@ def index_is_complete(context: dg.AssetCheckExecutionContext, workspace: Workspa
 
 
 @dg.asset_check(
-    asset=instruct_dataset, **GATE, description="No test document, nor a near-duplicate of one, is in training."
+    asset=instruct_dataset,
+    **GATE,
+    description="No test document, nor a near-duplicate of one, is in training.",
 )
 def no_leakage(context: dg.AssetCheckExecutionContext, workspace: WorkspaceResource) -> dg.AssetCheckResult:
     from twin_assets.core import datasets
@@ -92,12 +98,14 @@ def no_leakage(context: dg.AssetCheckExecutionContext, workspace: WorkspaceResou
     )
 
 
-@dg.asset_check(asset=instruct_dataset, **GATE, description="Every answer to be learned is the author's own text, verbatim.")
+@dg.asset_check(
+    asset=instruct_dataset,
+    **GATE,
+    description="Every answer to be learned is the author's own text, verbatim.",
+)
 def targets_are_verbatim(context: dg.AssetCheckExecutionContext, workspace: WorkspaceResource) -> dg.AssetCheckResult:
     stores, author = workspace.open(), context.partition_key
-    samples = stores.lake.read(
-        "samples", author, columns=["document_id", "target"], where=pl.col("excluded").is_null()
-    )
+    samples = stores.lake.read("samples", author, columns=["document_id", "target"], where=pl.col("excluded").is_null())
     texts = features.corpus(stores.lake, author).select("document_id", "text")
     joined = samples.join(texts, on="document_id", how="left")
     wrong = [row for row in joined.to_dicts() if row["text"] is None or row["target"] not in row["text"]]

@@ -17,7 +17,7 @@ from twin_assets.resources.workspace import WorkspaceResource
     deps=[instruct_dataset, preference_dataset],
     # dagster-mlflow's resource is of the older kind, which cannot be a typed parameter.
     required_resource_keys={"training_run"},
-    description="A LoRA adapter on the base model, trained on the instruct dataset; the same data is never trained twice.",
+    description="A LoRA adapter on the base model, trained on the instruct dataset; never twice on the same data.",
 )
 def fine_tuned_model(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> dg.MaterializeResult:
     from twin_assets.core import datasets
