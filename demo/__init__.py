@@ -1,1 +1,1 @@
-"""The demo: a made-up author in the platforms' real formats, and loopback servers that behave like the platforms."""
+"""The demo: a made-up author in the platforms' real formats, and loopback servers that play the platforms."""

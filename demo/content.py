@@ -14,9 +14,7 @@ class Content:
 
     def __init__(self, folder: Path = PLATFORMS) -> None:
         if not folder.is_dir():
-            raise FileNotFoundError(
-                f"There is no demo content at {folder}: give the folder that holds the platforms."
-            )
+            raise FileNotFoundError(f"There is no demo content at {folder}: give the folder that holds the platforms.")
         self._bytes: dict[str, bytes] = {}
         self._changed: dict[str, float] = {}
         for path in sorted(folder.rglob("*")):
@@ -46,9 +44,7 @@ class Content:
     def under(self, prefix: str) -> dict[str, bytes]:
         """The files below a folder, by their path inside it."""
         start = prefix.rstrip("/") + "/"
-        return {
-            name.removeprefix(start): data for name, data in self._bytes.items() if name.startswith(start)
-        }
+        return {name.removeprefix(start): data for name, data in self._bytes.items() if name.startswith(start)}
 
     def write(self, name: str, data: bytes | str) -> None:
         """Add or replace a file. Its time moves by at least a second, the grain of HTTP's Last-Modified."""

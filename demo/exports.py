@@ -1,4 +1,4 @@
-"""The ZIPs that LinkedIn, Medium and Substack send to people who ask for their data, built from the demo content."""
+"""The ZIPs that LinkedIn, Medium and Substack send people who ask for their data, from the demo content."""
 
 import csv
 import io
@@ -59,9 +59,7 @@ def _substack_entries(content: Content) -> dict[str, bytes]:
         entries[f"posts/{key}.html"] = (post.get("body_html") or "").encode()
     entries["posts.csv"] = table.getvalue().encode()
     # Somebody else's data: whoever reads the export must not open this file.
-    entries["email_list.demo.csv"] = (
-        b"email,active_subscription,created_at\r\nreader@example.org,false,2025-01-01\r\n"
-    )
+    entries["email_list.demo.csv"] = b"email,active_subscription,created_at\r\nreader@example.org,false,2025-01-01\r\n"
     return entries
 
 

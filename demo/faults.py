@@ -26,9 +26,10 @@ class Fault:
     """One way to fail, for the next `times` requests (None: until cleared) whose path starts with `prefix`.
 
     Either `status` (with `retry_after`, in seconds or as a date, if given) or the name of a fault:
-    timeout (no answer for `seconds`, then closed), stall (half a body, then `seconds` of nothing), reset, truncated,
-    truncated_gzip, malformed (half a body that claims to be whole), wrong_encoding (cp1252 that claims UTF-8),
-    redirect_loop, not_modified (304 to everything), challenge (403 from Cloudflare), huge (about `size` bytes).
+    timeout (no answer for `seconds`, then closed), stall (half a body, then `seconds` of nothing), reset,
+    truncated, truncated_gzip, malformed (half a body that claims to be whole), wrong_encoding (cp1252 that
+    claims UTF-8), redirect_loop, not_modified (304 to everything), challenge (403 from Cloudflare), huge (about
+    `size` bytes).
     Raises ValueError for an unknown name or where it is not exactly one of the two.
     """
 
@@ -42,13 +43,9 @@ class Fault:
 
     def __post_init__(self) -> None:
         if (self.status is None) == (self.fault is None):
-            raise ValueError(
-                f"The failure of {self.prefix!r} needs either a status or a fault: give one of the two."
-            )
+            raise ValueError(f"The failure of {self.prefix!r} needs either a status or a fault: give one of the two.")
         if self.fault is not None and self.fault not in FAULTS:
-            raise ValueError(
-                f"{self.fault!r} is no fault the demo server knows: use one of {', '.join(FAULTS)}."
-            )
+            raise ValueError(f"{self.fault!r} is no fault the demo server knows: use one of {', '.join(FAULTS)}.")
 
     def spoil(self, request: Request, answer: Callable[[], Response]) -> Response:
         """The spoilt answer; `answer` gives the true one where the fault starts from it."""
@@ -90,9 +87,7 @@ def _status(fault: Fault, request: Request, answer: Callable[[], Response]) -> R
     headers = {"Content-Type": "text/plain; charset=utf-8"}
     if fault.retry_after is not None:
         headers["Retry-After"] = str(fault.retry_after)
-    return Response(
-        fault.status or 500, f"The demo server was asked to answer {fault.status}.".encode(), headers
-    )
+    return Response(fault.status or 500, f"The demo server was asked to answer {fault.status}.".encode(), headers)
 
 
 def _cut(fault: Fault, answer: Callable[[], Response], seconds: float) -> Response:

@@ -1,4 +1,4 @@
-"""Editing an RSS or Atom file in place: items are added, changed and removed, every other byte stays as written."""
+"""Editing an RSS or Atom file in place: items come, change and go; every other byte stays as written."""
 
 import html
 import re
@@ -7,7 +7,8 @@ from email.utils import formatdate
 
 _ITEM = re.compile(r"<(item|entry)\b.*?</\1>", re.DOTALL)
 _IDENTITY = re.compile(r"<(?:guid|id)\b[^>]*>(.*?)</(?:guid|id)>", re.DOTALL)
-_LINK = re.compile(r"<link>(.*?)</link>|<link\b[^>]*\bhref=\"(.*?)\"", re.DOTALL)
+_LINK = re.compile(r"<link>(.*?)</link>", re.DOTALL)
+_ATOM_LINK = re.compile(r"<link\b[^>]*>")
 _TITLE = re.compile(r"(<title\b[^>]*>)(.*?)(</title>)", re.DOTALL)
 _BODY = re.compile(r"(<(content:encoded|content|description|summary)\b[^>]*>)(.*?)(</\2>)", re.DOTALL)
 
@@ -45,10 +46,21 @@ def identity(item: str) -> str:
     return _plain(found.group(1)) if found else link(item)
 
 
+def head(feed: str) -> str:
+    """What stands before the first item: the feed's own title and links."""
+    return _ITEM.split(feed, maxsplit=1)[0]
+
+
 def link(markup: str) -> str:
-    """The first link in the markup of an item or a feed, "" where there is none."""
+    """The address of an item or a feed (in Atom the alternate link), "" where there is none."""
     found = _LINK.search(markup)
-    return _plain(found.group(1) or found.group(2)) if found else ""
+    if found:
+        return _plain(found.group(1))
+    for tag in _ATOM_LINK.findall(markup):
+        address = re.search(r'\bhref="(.*?)"', tag)
+        if address and (' rel="' not in tag or ' rel="alternate"' in tag):
+            return html.unescape(address.group(1))
+    return ""
 
 
 def title(item: str) -> str:
@@ -60,9 +72,7 @@ def title(item: str) -> str:
 def body(item: str) -> str:
     """An item's HTML: the full text where there is one, else its summary, else ""."""
     found = {name: text for _, name, text, _ in _BODY.findall(item)}
-    name = next(
-        (each for each in ("content:encoded", "content", "description", "summary") if each in found), None
-    )
+    name = next((each for each in ("content:encoded", "content", "description", "summary") if each in found), None)
     return _plain(found[name]) if name else ""
 
 
@@ -71,18 +81,26 @@ def items(feed: str) -> list[str]:
     return [found.group(0) for found in _ITEM.finditer(feed)]
 
 
-def make_item(key: str, address: str, heading: str, markup: str, creator: str) -> str:
-    """A new RSS item with full text, published now."""
+def make_item(feed: str, key: str, address: str, heading: str, markup: str) -> str:
+    """A new item with full text, published now, in the feed's own format; its author is the feed's."""
     now = time.time()
+    if "<feed" in head(feed):
+        return (
+            f'<entry><title>{html.escape(heading)}</title><link rel="alternate" href="{html.escape(address)}"/>'
+            f"<id>{html.escape(key)}</id><published>{iso_time(now)}</published><updated>{iso_time(now)}</updated>"
+            f'<content type="html">{_cdata(markup)}</content></entry>'
+        )
+    creator = re.search(r"<dc:creator>(.*?)</dc:creator>", feed, re.DOTALL)
+    name = _plain(creator.group(1)) if creator else title(head(feed))
     permanent = "true" if key == address else "false"
     return (
         f"<item><title>{_cdata(heading)}</title><link>{html.escape(address)}</link>"
         f'<guid isPermaLink="{permanent}">{html.escape(key)}</guid>'
-        f'<dc:creator xmlns:dc="http://purl.org/dc/elements/1.1/">{_cdata(creator)}</dc:creator>'
+        f'<dc:creator xmlns:dc="http://purl.org/dc/elements/1.1/">{_cdata(name)}</dc:creator>'
         f"<pubDate>{formatdate(now, usegmt=True)}</pubDate>"
         f'<atom:updated xmlns:atom="http://www.w3.org/2005/Atom">{iso_time(now)}</atom:updated>'
-        f'<content:encoded xmlns:content="http://purl.org/rss/1.0/modules/content/">{_cdata(markup)}</content:encoded>'
-        "</item>"
+        f'<content:encoded xmlns:content="http://purl.org/rss/1.0/modules/content/">{_cdata(markup)}'
+        "</content:encoded></item>"
     )
 
 
@@ -97,9 +115,7 @@ def change_item(feed: str, key: str, markup: str) -> str:
     """Replace the text of the item with this identity. Raises KeyError where there is none."""
     old = _find(feed, key)
     spans = {found.group(2): found for found in _BODY.finditer(old)}
-    name = next(
-        (each for each in ("content:encoded", "content", "description", "summary") if each in spans), None
-    )
+    name = next((each for each in ("content:encoded", "content", "description", "summary") if each in spans), None)
     if name is None:
         raise KeyError(key)
     found = spans[name]

@@ -41,7 +41,7 @@ class GitHub:
         self._commits: dict[tuple[str, str], dict[str, bytes]] = {}
 
     def set_quota(self, remaining: int, *, token: str | None = None, resets_in: float = 3600.0) -> None:
-        """Leave a caller this many requests until `resets_in` seconds from now; no token: the anonymous caller."""
+        """Leave a caller this many requests for `resets_in` seconds; no token: the anonymous caller."""
         limit = 5000 if token else 60
         self.quotas[token or ""] = Quota(limit, remaining, time.time() + resets_in)
 
@@ -52,7 +52,7 @@ class GitHub:
         if not request.headers.get("user-agent"):
             return _error(
                 403,
-                "Request forbidden by administrative rules. Please make sure your request has a User-Agent header.",
+                "Request forbidden by administrative rules. Please make sure your request has a User-Agent.",
             )
         quota = self._quota(request)
         if path == "/rate_limit":
@@ -122,7 +122,7 @@ class GitHub:
         return next((row for row in self.rows() if row["name"].lower() == name.lower()), None)
 
     def files(self, row: dict[str, Any], reference: str | None) -> dict[str, bytes] | None:
-        """A repository's files at a branch, HEAD or (short) commit that this server has shown; None where unknown."""
+        """A repository's files at a branch, HEAD or (short) commit this server has shown; None: unknown."""
         files = self.content.under(f"github/repositories/{row['name']}")
         if not files:
             return None
@@ -133,15 +133,11 @@ class GitHub:
         if not re.fullmatch("[0-9a-f]{7,40}", reference):
             return None
         shown = (
-            tree
-            for (name, sha), tree in self._commits.items()
-            if name == row["name"] and sha.startswith(reference)
+            tree for (name, sha), tree in self._commits.items() if name == row["name"] and sha.startswith(reference)
         )
         return next(shown, None)
 
-    def _json(
-        self, request: Request, answer: object, name: str, extra: dict[str, str] | None = None
-    ) -> Response:
+    def _json(self, request: Request, answer: object, name: str, extra: dict[str, str] | None = None) -> Response:
         body = json.dumps(answer, ensure_ascii=False).encode()
         salt = request.headers.get("authorization", "")  # GitHub's ETags differ from token to token
         response = conditional(request, body, JSON_TYPE, self.content.changed(name), salt=salt)
@@ -162,9 +158,7 @@ class GitHub:
         if page == 1:
             del pages["prev"], pages["first"]
         kept = "".join(f"{name}={value}&" for name, value in request.query.items() if name != "page")
-        links = ", ".join(
-            f'<{self.address}{path}?{kept}page={number}>; rel="{name}"' for name, number in pages.items()
-        )
+        links = ", ".join(f'<{self.address}{path}?{kept}page={number}>; rel="{name}"' for name, number in pages.items())
         extra = {"Link": links} if links else {}
         return self._json(request, rows[(page - 1) * size : page * size], "github/repos.json", extra)
 
@@ -236,7 +230,7 @@ def commit_sha(files: dict[str, bytes]) -> str:
 
 
 def tarball(files: dict[str, bytes], folder: str, sha: str) -> bytes:
-    """A gzip tar as `git archive` writes it: the commit in the global header, everything below one top folder."""
+    """A gzip tar as `git archive` writes it: commit in the global header, all below one top folder."""
     packed = io.BytesIO()
     headers = {"comment": sha}
     with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT, pax_headers=headers) as archive:

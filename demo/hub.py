@@ -16,19 +16,17 @@ LARGE = (
     ".onnx",
     ".model",
 )  # what the hub keeps in LFS and answers with a redirect
-_API = re.compile(
-    r"/api/models/(?P<model>[^/]+/[^/]+)(?:/(?P<kind>revision|tree)/(?P<revision>[^/]+)(?:/.*)?)?"
-)
+_API = re.compile(r"/api/models/(?P<model>[^/]+/[^/]+)(?:/(?P<kind>revision|tree)/(?P<revision>[^/]+)(?:/.*)?)?")
 _RESOLVE = re.compile(r"/(?P<model>[^/]+/[^/]+)/resolve/(?P<revision>[^/]+)/(?P<file>.+)")
 _STORED = re.compile(r"/lfs/(?P<model>[^/]+/[^/]+)/(?P<file>.+)")
 _RANGE = re.compile(r"bytes=(\d+)-(\d*)")
 
 
 class HubServer(LoopbackServer):
-    """Serves `models` (hub id to folder) as the hub does; give its `url` to clients as HF_ENDPOINT or `endpoint=`.
+    """Serves `models` (hub id to folder) as the hub does; clients take `url` as HF_ENDPOINT or `endpoint=`.
 
-    A model's commit is a hash of its files, so an edited folder is a new revision. Large files are redirected to a
-    store of their own with `X-Linked-*` headers, ranges included. Revisions are `main` and the commit.
+    A model's commit is a hash of its files, so an edited folder is a new revision. Large files are redirected to
+    a store of their own with `X-Linked-*` headers, ranges included. Revisions are `main` and the commit.
     """
 
     def __init__(self, models: dict[str, Path], port: int = 0) -> None:
@@ -80,9 +78,7 @@ class HubServer(LoopbackServer):
         data = self._files(model).get(name) if model in self.models else None
         if data is None:
             return _error(404, "Entry not found", "EntryNotFound")
-        return _part(
-            request, data, {"ETag": f'"{hashlib.sha256(data).hexdigest()}"', "Accept-Ranges": "bytes"}
-        )
+        return _part(request, data, {"ETag": f'"{hashlib.sha256(data).hexdigest()}"', "Accept-Ranges": "bytes"})
 
 
 def _information(model: str, files: dict[str, bytes], commit: str) -> dict[str, Any]:
@@ -122,9 +118,7 @@ def _part(request: Request, data: bytes, headers: dict[str, str]) -> Response:
     first, last = int(found[1]), min(int(found[2] or len(data)), len(data) - 1)
     if first > last:
         return Response(416, b"", headers | {"Content-Range": f"bytes */{len(data)}"})
-    return Response(
-        206, data[first : last + 1], headers | {"Content-Range": f"bytes {first}-{last}/{len(data)}"}
-    )
+    return Response(206, data[first : last + 1], headers | {"Content-Range": f"bytes {first}-{last}/{len(data)}"})
 
 
 def _blob_id(data: bytes) -> str:

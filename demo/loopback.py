@@ -1,4 +1,4 @@
-"""The base of the demo's servers: a threaded HTTP server on 127.0.0.1 that logs, delays and spoils on request."""
+"""The base of the demo's servers: threaded HTTP on 127.0.0.1 that logs, delays and spoils on request."""
 
 import email.utils
 import socketserver
@@ -15,7 +15,7 @@ from demo.messages import LoggedRequest, Request, Response
 class LoopbackServer:
     """A context manager that serves `respond()` on 127.0.0.1; port 0 picks a free one.
 
-    `requests` logs what was answered, `bytes_sent` counts body bytes, `latency` is added to every answer in seconds.
+    `requests` logs what was answered, `bytes_sent` counts body bytes, `latency` (seconds) delays every answer.
     """
 
     def __init__(self, port: int = 0) -> None:
@@ -73,7 +73,7 @@ class LoopbackServer:
         seconds: float = 30.0,
         size: int = 100_000_000,
     ) -> None:
-        """Spoil the next `times` requests (None: all) whose path starts with `prefix`: see `demo.faults.Fault`."""
+        """Spoil the next `times` requests (None: all) below `prefix`, a start of paths: see `demo.faults.Fault`."""
         self.faults.add(Fault(prefix, status, fault, times, retry_after, seconds, size))
 
     def clear_faults(self) -> None:
@@ -81,7 +81,7 @@ class LoopbackServer:
         self.faults.clear()
 
     def answer(self, request: Request) -> Response:
-        """`respond()` behind the faults and the latency; logs the request before a byte of the answer leaves."""
+        """`respond()` behind faults and latency; logs the request before a byte of the answer leaves."""
         if self.is_control(request):
             return self._locked(request)
         if self.latency:
@@ -153,7 +153,7 @@ class _Handler(BaseHTTPRequestHandler):
         except (BrokenPipeError, ConnectionResetError):
             self.close_connection = True
 
-    do_HEAD = do_POST = do_GET
+    do_HEAD = do_POST = do_GET  # noqa: N815 (the names that http.server looks for)
 
     def _send(self, response: Response) -> None:
         delivery = response.delivery

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class LoggedRequest(NamedTuple):
-    """One answered request; `path` has its query, `status` is 0 where no answer was sent, header names are lower case."""
+    """One answered request; `path` has its query, `status` 0: no answer was sent, header names are lower case."""
 
     method: str
     path: str
@@ -29,7 +29,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Delivery:
-    """How an answer's bytes leave: nothing at all (`silent`), cut after some bytes, held for seconds, or repeated."""
+    """How an answer's bytes leave: not at all (`silent`), cut after some, held for seconds, or repeated."""
 
     silent: bool = False
     cut_after: int | None = None
@@ -47,10 +47,8 @@ class Response:
     delivery: Delivery = field(default_factory=Delivery)
 
 
-def conditional(
-    request: Request, body: bytes, content_type: str, modified: float, *, salt: str = ""
-) -> Response:
-    """A cacheable 200, or the 304 that `If-None-Match` (which wins, RFC 9110) or `If-Modified-Since` asks for.
+def conditional(request: Request, body: bytes, content_type: str, modified: float, *, salt: str = "") -> Response:
+    """A cacheable 200, or the 304 that `If-None-Match` (it wins, RFC 9110) or `If-Modified-Since` asks for.
 
     `modified` is in epoch seconds; `salt` makes the ETag depend on more than the body.
     """

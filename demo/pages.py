@@ -20,7 +20,7 @@ ARCHIVE_PAGE = 12  # what Substack sends at most, whatever limit is asked for
 
 
 class Pages:
-    """Answers paths below /medium, /substack, /blog and /web. `{{server}}` in the content becomes `address`."""
+    """Answers paths below /medium, /substack, /blog, /web; `{{server}}` in the content becomes `address`."""
 
     def __init__(self, content: Content, address: str) -> None:
         self.content = content
@@ -39,7 +39,7 @@ class Pages:
             return Response(403, CHALLENGE_PAGE, dict(CHALLENGE_HEADERS))
         if MEDIUM_FEED not in self.content:
             return not_found()
-        author = re.search(r"@([\w.-]+)", self.content.text(MEDIUM_FEED).split("<item", 1)[0])
+        author = re.search(r"@([\w.-]+)", feeds.head(self.content.text(MEDIUM_FEED)))
         if author and path.lower() != f"/feed/@{author.group(1).lower()}":
             return not_found()
         return self.file(request, MEDIUM_FEED, FEED_TYPE)
@@ -61,9 +61,7 @@ class Pages:
         return self._page(request, name, post["title"], post.get("body_html") or "", post["canonical_url"])
 
     def _archive(self, request: Request) -> Response:
-        limit, offset = (
-            request.query.get(name, default) for name, default in (("limit", "12"), ("offset", "0"))
-        )
+        limit, offset = (request.query.get(name, default) for name, default in (("limit", "12"), ("offset", "0")))
         if not (limit.isdigit() and offset.isdigit() and 1 <= int(limit) <= 50):
             return _json({"errors": [{"location": "query", "param": "limit", "msg": "Invalid value"}]}, 400)
         rows = [row | {"body_html": None} for row in Publishing(self.content).archive()]
@@ -89,7 +87,7 @@ class Pages:
         return not_found()
 
     def web(self, request: Request, path: str) -> Response:
-        """Plain pages; the challenge comes as Cloudflare sends it, the not-found page with a misleading 200."""
+        """Plain pages; the challenge comes as Cloudflare sends it, the not-found page with a wrong 200."""
         name = f"web{path}"
         if path == "/challenge.html":
             body = self.content.get(name, CHALLENGE_PAGE)
@@ -111,9 +109,7 @@ class Pages:
 
 def not_found() -> Response:
     """A plain 404."""
-    return Response(
-        404, b"<!DOCTYPE html><title>404</title><h1>Page not found</h1>", {"Content-Type": HTML_TYPE}
-    )
+    return Response(404, b"<!DOCTYPE html><title>404</title><h1>Page not found</h1>", {"Content-Type": HTML_TYPE})
 
 
 def _json(answer: object, status: int) -> Response:

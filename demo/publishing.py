@@ -1,4 +1,4 @@
-"""Adding, changing and removing what the demo author has published, platform by platform, as the author would."""
+"""Adding, changing and removing what the demo author has published, as the author would."""
 
 import hashlib
 import html
@@ -16,8 +16,9 @@ PLATFORMS = ("medium", "substack", "blog", "github")
 
 
 class Publishing:
-    """Edits a server's content. Ids: Medium's hex id, Substack's number, a blog item's guid, `<repository>/<path>`.
+    """Edits a server's content.
 
+    Ids are Medium's hex id, Substack's number, a blog item's guid, `<repository>/<path>` on GitHub.
     Every method raises ValueError for a platform that cannot be edited and KeyError for an unknown id.
     """
 
@@ -57,9 +58,7 @@ class Publishing:
         """Delete a post or a file."""
         _known(platform)
         if platform == "medium":
-            self.content.write(
-                MEDIUM_FEED, feeds.remove_item(self.content.text(MEDIUM_FEED), _medium_guid(key))
-            )
+            self.content.write(MEDIUM_FEED, feeds.remove_item(self.content.text(MEDIUM_FEED), _medium_guid(key)))
         elif platform == "blog":
             self.content.write(BLOG_FEED, feeds.remove_item(self.content.text(BLOG_FEED), key))
         elif platform == "substack":
@@ -70,11 +69,8 @@ class Publishing:
 
     def _add_item(self, feed: str, key: str | None, place: str, title: str, text: str) -> str:
         markup = self.content.text(feed)
-        head = markup.split("<item", 1)[0]
-        address = f"{feeds.link(head).split('?')[0].rstrip('/')}/{place}"
-        creator = re.search(r"<dc:creator>\s*(?:<!\[CDATA\[)?(.*?)(?:\]\]>)?\s*</dc:creator>", markup)
-        name = creator.group(1) if creator else feeds.title(head)
-        item = feeds.make_item(key or address, address, title, feeds.to_html(text), name)
+        address = f"{feeds.link(feeds.head(markup)).split('?')[0].rstrip('/')}/{place}"
+        item = feeds.make_item(markup, key or address, address, title, feeds.to_html(text))
         window = FEED_WINDOWS.get(feed)
         if window is not None:
             window = max(window, len(feeds.items(markup)))
@@ -105,7 +101,7 @@ class Publishing:
         slug = feeds.slugify(title)
         slug = f"{slug}-{key}" if slug in taken else slug
         markup = feeds.to_html(text)
-        address = feeds.link(self.content.text(SUBSTACK_FEED).split("<item", 1)[0]).rstrip("/")
+        address = feeds.link(feeds.head(self.content.text(SUBSTACK_FEED))).rstrip("/")
         row = {
             "id": key,
             "type": "newsletter",
@@ -148,9 +144,7 @@ class Publishing:
 
     def _write_file(self, key: str, text: str) -> None:
         repository, _, path = key.partition("/")
-        if not path or repository not in {
-            row["name"] for row in json.loads(self.content["github/repos.json"])
-        }:
+        if not path or repository not in {row["name"] for row in json.loads(self.content["github/repos.json"])}:
             raise KeyError(key)
         self.content.write(f"github/repositories/{key}", text)
         self._pushed(repository)
@@ -158,9 +152,7 @@ class Publishing:
     def _pushed(self, repository: str) -> None:
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         rows = json.loads(self.content["github/repos.json"])
-        rows = [
-            row | {"pushed_at": now, "updated_at": now} if row["name"] == repository else row for row in rows
-        ]
+        rows = [row | {"pushed_at": now, "updated_at": now} if row["name"] == repository else row for row in rows]
         self.content.write("github/repos.json", json.dumps(rows, ensure_ascii=False))
 
 
@@ -171,9 +163,7 @@ def word_count(markup: str) -> int:
 
 def _known(platform: str) -> None:
     if platform not in PLATFORMS:
-        raise ValueError(
-            f"The demo server cannot edit posts on {platform!r}: use one of {', '.join(PLATFORMS)}."
-        )
+        raise ValueError(f"The demo server cannot edit posts on {platform!r}: use one of {', '.join(PLATFORMS)}.")
 
 
 def _medium_guid(key: str) -> str:

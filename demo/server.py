@@ -25,7 +25,7 @@ class PlatformServer(LoopbackServer):
     """The demo author's platforms on 127.0.0.1, from an in-memory copy of the content.
 
     Sources: `<url>/medium/feed/@<user>`, `<url>/substack`, `<url>/github` (the API), `<url>/blog/feed.xml`,
-    `<url>/web/<name>.html`, `<url>/exports/<linkedin|medium|substack>.zip`. `robots` is the text of /robots.txt.
+    `<url>/web/<name>.html`, `<url>/exports/<linkedin|medium|substack>.zip`; `robots` is what /robots.txt says.
     Raises FileNotFoundError where the content folder is missing, OSError where the port is taken.
     """
 
@@ -38,12 +38,12 @@ class PlatformServer(LoopbackServer):
         self.robots = ROBOTS
 
     def add_post(self, platform: str, title: str, text: str) -> str:
-        """Publish on medium, substack, blog or github (title: `<repository>/<path>`); returns the external id."""
+        """Publish on medium, substack, blog or github (title: `<repository>/<path>`); returns the id."""
         with self.lock:
             return self.publishing.add(platform, title, text)
 
     def change_post(self, platform: str, id: str, text: str) -> None:
-        """Replace a post's text; validators (ETag, Last-Modified, commit) move with it. KeyError: no such id."""
+        """Replace a post's text; ETag, Last-Modified and commit move with it. KeyError: no such id."""
         with self.lock:
             self.publishing.change(platform, id, text)
 
@@ -52,9 +52,7 @@ class PlatformServer(LoopbackServer):
         with self.lock:
             self.publishing.remove(platform, id)
 
-    def set_github_quota(
-        self, remaining: int, *, token: str | None = None, resets_in: float = 3600.0
-    ) -> None:
+    def set_github_quota(self, remaining: int, *, token: str | None = None, resets_in: float = 3600.0) -> None:
         """Leave a GitHub caller this many requests for the next `resets_in` seconds."""
         with self.lock:
             self.github.set_quota(remaining, token=token, resets_in=resets_in)
@@ -97,9 +95,7 @@ class PlatformServer(LoopbackServer):
     def _control(self, request: Request, action: str) -> Response:
         host = request.headers.get("host", "").rsplit(":", 1)[0]
         if host not in ("127.0.0.1", "localhost") or "origin" in request.headers:
-            return _answer(
-                403, {"error": "The control routes answer programs on this machine, not web pages."}
-            )
+            return _answer(403, {"error": "The control routes answer programs on this machine, not web pages."})
         if request.method != "POST":
             return _answer(405, {"error": "The control routes take POST with a JSON object."})
         try:
@@ -137,9 +133,7 @@ def main() -> None:
     try:
         platforms = PlatformServer(options.content, options.port)
     except OSError as problem:
-        raise SystemExit(
-            f"The demo's platforms cannot start on port {options.port}: {problem}. Try --port."
-        ) from None
+        raise SystemExit(f"The demo cannot start on port {options.port}: {problem}. Try --port.") from None
     with platforms as server:
         print(f"The demo author's platforms are at {server.url}; Ctrl-C stops them.", flush=True)
         try:

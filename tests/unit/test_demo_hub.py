@@ -20,7 +20,8 @@ import json, sys
 from transformers import AutoConfig, AutoModelForCausalLM
 config = AutoConfig.from_pretrained(sys.argv[1])
 model = AutoModelForCausalLM.from_pretrained(sys.argv[1])
-print(json.dumps({"type": config.model_type, "hidden": config.hidden_size, "total": float(model.lm_head.weight.sum())}))
+answer = {"type": config.model_type, "hidden": config.hidden_size}
+print(json.dumps(answer | {"total": model.lm_head.weight.sum().item()}))
 AutoConfig.from_pretrained("tiny/absent")
 """
 
@@ -49,9 +50,7 @@ def test_snapshot_download_fetches_every_file(hub: HubServer, model_folder: Path
     from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 
     def download(model: str, revision: str | None = None) -> Path:
-        return Path(
-            snapshot_download(model, revision=revision, endpoint=hub.url, cache_dir=tmp_path, token=False)
-        )
+        return Path(snapshot_download(model, revision=revision, endpoint=hub.url, cache_dir=tmp_path, token=False))
 
     snapshot = download(MODEL)
     names = {path.name for path in model_folder.iterdir()}
@@ -89,9 +88,7 @@ def test_protocol(hub: HubServer, model_folder: Path) -> None:
         about = client.get(f"/api/models/{MODEL}").json()
         assert "config.json" in [each["rfilename"] for each in about["siblings"]]
         assert client.get(f"/api/models/{MODEL}/revision/{about['sha']}").json() == about
-        tree = {
-            row["path"]: row for row in client.get(f"/api/models/{MODEL}/tree/main?recursive=True").json()
-        }
+        tree = {row["path"]: row for row in client.get(f"/api/models/{MODEL}/tree/main?recursive=True").json()}
         assert tree["model.safetensors"]["lfs"]["size"] == len(data)
         head = client.head(f"/{MODEL}/resolve/main/model.safetensors")
         assert head.status_code == 302
