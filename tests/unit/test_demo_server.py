@@ -14,7 +14,6 @@ import feedparser
 import httpx
 import pytest
 
-from demo.content import PLATFORMS
 from demo.exports import linkedin_export, medium_export, substack_export
 from demo.messages import Request
 from demo.server import PlatformServer
@@ -400,7 +399,6 @@ def test_missing_content_is_said(tmp_path: Path) -> None:
         PlatformServer(tmp_path / "nowhere")
 
 
-@pytest.mark.skipif(not (PLATFORMS / "github/repos.json").is_file(), reason="demo/platforms is not written yet")
 def test_the_demo_author_is_whole() -> None:
     """What the demo's own content promises to a reader: every listed thing can be fetched."""
     with PlatformServer() as server, httpx.Client(base_url=server.url, timeout=10, trust_env=False) as client:
