@@ -1,4 +1,4 @@
-"""Makes the bucket of an S3 lake if it is not there: `python -m twin_assets.resources.bucket`, run by docker-compose."""
+"""Makes the bucket of an S3 lake if it is missing: `python -m twin_assets.resources.bucket`, for docker-compose."""
 
 from urllib.parse import urlsplit
 
