@@ -1,0 +1,71 @@
+"""How errors leave the server: one form for all routes, OpenAI's, with the sentence and the status of its kind."""
+
+from typing import Any
+
+from fastapi import FastAPI, HTTPException, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException as StarletteHTTPException
+
+from twin_assets.core.errors import (
+    FetchError,
+    GateError,
+    IndexMissingError,
+    InputError,
+    LakeError,
+    ModelError,
+    TwinError,
+    UnknownAuthorError,
+    UnknownModelError,
+)
+from twin_serving.models import NoApprovedModelError
+
+# First match wins: subclasses stand before their bases.
+STATUS: tuple[tuple[type[TwinError], int], ...] = (
+    (UnknownAuthorError, 404),
+    (UnknownModelError, 404),
+    (NoApprovedModelError, 409),
+    (IndexMissingError, 409),
+    (GateError, 409),
+    (InputError, 400),
+    (FetchError, 502),
+    (ModelError, 503),
+    (LakeError, 503),
+    (TwinError, 400),
+)
+
+
+def status_of(error: TwinError) -> int:
+    """The HTTP status of an error of ours."""
+    return next(status for kind, status in STATUS if isinstance(error, kind))
+
+
+def error_body(message: str, status: int, parameter: str | None = None) -> dict[str, Any]:
+    """{"error": …} as OpenAI's clients read it."""
+    kinds = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 409: "conflict_error"}
+    kind = kinds.get(status, "invalid_request_error" if status < 500 else "server_error")
+    return {"error": {"message": message, "type": kind, "param": parameter, "code": status}}
+
+
+def add_error_answers(app: FastAPI) -> None:
+    """Make every error of the app leave in that form."""
+
+    @app.exception_handler(TwinError)
+    async def ours(_: Request, error: TwinError) -> JSONResponse:
+        status = status_of(error)
+        return JSONResponse(error_body(str(error), status), status)
+
+    @app.exception_handler(StarletteHTTPException)
+    async def http(_: Request, error: HTTPException) -> JSONResponse:
+        return JSONResponse(error_body(str(error.detail), error.status_code), error.status_code, error.headers)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"] if part != "body")
+        message = f"The request is not valid{f' at {where}' if where else ''}: {first['msg']}."
+        return JSONResponse(error_body(message, 400, where or None), 400)
+
+    @app.exception_handler(Exception)
+    async def unforeseen(_: Request, __: Exception) -> JSONResponse:
+        return JSONResponse(error_body("The server failed on this request; its log says why.", 500), 500)

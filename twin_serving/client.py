@@ -1,0 +1,147 @@
+"""TwinClient: the serving API over HTTP. The page and the command line use it; it needs httpx and nothing else."""
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+
+from twin_assets.core.errors import ServingError
+
+# Two drafts of a model on a slow machine take this long at most.
+DEFAULT_TIMEOUT = 300.0
+
+
+class TwinClient:
+    """One serving API. Answers are the API's JSON; every method raises ServingError with the server's sentence."""
+
+    def __init__(self, base_url: str, api_key: str | None = None, timeout: float = DEFAULT_TIMEOUT) -> None:
+        self.base_url = base_url.rstrip("/")
+        headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        self._http = httpx.Client(
+            base_url=self.base_url, headers=headers, timeout=httpx.Timeout(timeout, connect=5.0), trust_env=False
+        )
+
+    def __enter__(self) -> "TwinClient":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def health(self) -> dict[str, Any]:
+        """{"status": "ok"} while the server lives."""
+        return self._request("GET", "/health")
+
+    def platforms(self) -> list[dict[str, Any]]:
+        """The platforms an author can publish on: name, title, hint, reads, archive."""
+        return list(self._request("GET", "/v1/platforms")["platforms"])
+
+    def twins(self) -> list[dict[str, Any]]:
+        """Every author with counts and what serves them."""
+        return list(self._request("GET", "/v1/twins")["twins"])
+
+    def twin(self, author: str) -> dict[str, Any]:
+        """One author, with the state of their sources, quarantine and model versions."""
+        return self._request("GET", _twin(author))
+
+    def add_twin(self, author: str, name: str, sources: list[dict[str, str]] | None = None) -> dict[str, Any]:
+        """Add an author; sources are {"platform", "location"}."""
+        return self._request("POST", "/v1/twins", json={"id": author, "name": name, "sources": sources or []})
+
+    def add_source(self, author: str, platform: str, location: str) -> dict[str, Any]:
+        """Add a place the author publishes and return it as it was understood."""
+        body = {"platform": platform, "location": location}
+        return self._request("POST", f"{_twin(author)}/sources", json=body)
+
+    def upload(self, author: str, content: Path | bytes, filename: str | None = None) -> dict[str, Any]:
+        """Hand in an export (path or bytes); returns the platform and location it became a source as."""
+        path = f"{_twin(author)}/imports"
+        if isinstance(content, bytes):
+            return self._request("POST", path, files={"file": (filename or "export.zip", content)})
+        with content.open("rb") as file:
+            return self._request("POST", path, files={"file": (filename or content.name, file)})
+
+    def search(self, author: str, query: str, limit: int = 8, category: str | None = None) -> dict[str, Any]:
+        """Passages of the author's writing nearest to the query."""
+        body = {"author": author, "query": query, "limit": limit, "category": category}
+        return self._request("POST", "/v1/search", json=body)
+
+    def compose(
+        self,
+        author: str,
+        prompt: str,
+        links: list[str] | None = None,
+        format: str = "linkedin_post",
+        max_tokens: int | None = None,
+    ) -> dict[str, Any]:
+        """Drafts with their evidence and scores."""
+        body = {"author": author, "prompt": prompt, "links": links or [], "format": format, "max_tokens": max_tokens}
+        return self._request("POST", "/v1/compose", json=body)
+
+    def feedback(
+        self,
+        author: str,
+        draft_id: str,
+        rating: int | None = None,
+        edited_text: str | None = None,
+        comment: str | None = None,
+    ) -> str:
+        """Say what a draft was worth, or what it became; returns the feedback's id."""
+        body = {
+            "author": author,
+            "draft_id": draft_id,
+            "rating": rating,
+            "edited_text": edited_text,
+            "comment": comment,
+        }
+        return str(self._request("POST", "/v1/feedback", json=body)["feedback_id"])
+
+    def chat(self, model: str, messages: list[dict[str, str]], **options: Any) -> dict[str, Any]:
+        """One chat completion (OpenAI's answer); model is author, author@version or author@base."""
+        return self._request("POST", "/v1/chat/completions", json={"model": model, "messages": messages, **options})
+
+    def approve(self, author: str, version: str, reason: str = "approved by hand") -> dict[str, Any]:
+        """Serve this version from now on."""
+        return self._decide(author, f"models/{quote(version, safe='')}/approve", reason)
+
+    def reject(self, author: str, version: str, reason: str = "rejected by hand") -> dict[str, Any]:
+        """Mark this version as refused."""
+        return self._decide(author, f"models/{quote(version, safe='')}/reject", reason)
+
+    def rollback(self, author: str, reason: str = "rolled back by hand") -> dict[str, Any]:
+        """Serve the version that was approved before the present one."""
+        return self._decide(author, "rollback", reason)
+
+    def _decide(self, author: str, action: str, reason: str) -> dict[str, Any]:
+        return self._request("POST", f"{_twin(author)}/{action}", json={"reason": reason})
+
+    def _request(self, method: str, path: str, **options: Any) -> dict[str, Any]:
+        try:
+            response = self._http.request(method, path, **options)
+        except httpx.TimeoutException as error:
+            raise ServingError(
+                f"The serving API at {self.base_url} did not answer {path} in time; try again."
+            ) from error
+        except httpx.TransportError as error:
+            raise ServingError(
+                f"The serving API at {self.base_url} cannot be reached ({error}); start it with `twin serve`."
+            ) from error
+        try:
+            answer = response.json()
+        except ValueError:
+            answer = None
+        if response.is_success and isinstance(answer, dict):
+            return answer
+        if isinstance(answer, dict) and isinstance(answer.get("error"), dict):
+            raise ServingError(str(answer["error"].get("message")))
+        raise ServingError(
+            f"{self.base_url}{path} answered {response.status_code} and not as a serving API does; check TWIN_SERVING_URL."
+        )
+
+
+def _twin(author: str) -> str:
+    return f"/v1/twins/{quote(author, safe='')}"

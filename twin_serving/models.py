@@ -1,0 +1,148 @@
+"""ServedModels: which model version answers for which author, and the engines behind them.
+
+Lives in the inference worker. A watcher asks the registry every few seconds; a newly approved version is loaded beside
+the one that serves and takes over between two requests. A request keeps the version it began with to its end.
+"""
+
+import logging
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from twin_assets.core.errors import ModelError, TwinError, UnknownModelError
+from twin_assets.core.workspace import Workspace
+from twin_serving.engines import Engine, EnginePool
+
+if TYPE_CHECKING:
+    from twin_assets.core.registry import ModelVersion
+
+logger = logging.getLogger(__name__)
+
+POLL_SECONDS = 2.0
+
+
+class NoApprovedModelError(ModelError):
+    """No version is approved for this author."""
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A version and the engine that answers with it; `name` is what answers carry: author@version."""
+
+    name: str
+    version: str
+    engine: Engine
+
+
+def split_model_name(model: str) -> tuple[str, str | None]:
+    """`author` or `author@version` as (author, version); version "base" is the base model without adapter."""
+    author, _, version = model.partition("@")
+    return author, version or None
+
+
+class ServedModels:
+    """The versions that serve; `candidate` (author, version) stands in for that author's approved one.
+
+    `start` is optional: without it everything is loaded when first asked for and nothing is ever switched.
+    """
+
+    def __init__(self, workspace: Workspace, candidate: tuple[str, str] | None = None) -> None:
+        self.workspace = workspace
+        self.candidate = candidate
+        self.pool = EnginePool()
+        self._current: dict[str, Served] = {}
+        self._stopped = threading.Event()
+
+    def start(self) -> None:
+        """Load what serves and watch the registry, in a thread of its own."""
+        threading.Thread(target=self._watch, name="registry-watch", daemon=True).start()
+
+    def stop(self) -> None:
+        """End the watcher."""
+        self._stopped.set()
+
+    def get(self, model: str) -> Served:
+        """What answers for `author` or `author@version`.
+
+        Raises UnknownAuthorError, NoApprovedModelError, UnknownModelError or ModelError.
+        """
+        author, version = split_model_name(model)
+        self.workspace.authors.get(author)
+        if version is not None:
+            return self._load(author, version)
+        served = self._current.get(author)
+        return served or self._refresh(author)
+
+    def _refresh(self, author: str) -> Served:
+        """Make what should serve this author serve it."""
+        version = self._wanted(author)
+        if version is None:
+            self._current.pop(author, None)
+            raise NoApprovedModelError(
+                f"No model of {author} is approved; run `twin run {author}`, or approve a candidate with `twin approve "
+                f"{author}`. The assembled draft of /v1/compose needs none."
+            )
+        current = self._current.get(author)
+        if current is None or current.version != version:
+            current = self._load(author, version)
+            self._current[author] = current
+            logger.warning("serving %s", current.name)
+        return current
+
+    def _wanted(self, author: str) -> str | None:
+        if self.candidate is not None and self.candidate[0] == author:
+            return self.candidate[1]
+        approved = self.workspace.registry.approved(author)
+        return None if approved is None else approved.version
+
+    def _load(self, author: str, version: str) -> Served:
+        without_adapter = version == "base"
+        if without_adapter:
+            wanted = self._wanted(author)
+            if wanted is None:
+                raise UnknownModelError(f"No model of {author} is approved, so there is no base model to serve either.")
+            model = self.workspace.registry.get(author, wanted)
+        else:
+            model = self.workspace.registry.get(author, version)
+        base, adapter = model_folders(self.workspace, model)
+        engine = self.pool.engine(base, None if without_adapter else adapter)
+        return Served(f"{author}@{version}", version, engine)
+
+    def _watch(self) -> None:
+        # The heavy imports begin now, not with the first request.
+        import peft  # noqa: F401
+        import transformers  # noqa: F401
+
+        self._preload()
+        while not self._stopped.wait(POLL_SECONDS):
+            for author in list(self._current):
+                try:
+                    self._refresh(author)
+                except NoApprovedModelError:
+                    logger.warning("no version of %s is approved any more", author)
+                except Exception as error:  # noqa: BLE001  the registry may be away: what serves goes on serving
+                    logger.warning("the registry's choice for %s cannot be served: %s", author, error)
+
+    def _preload(self) -> None:
+        authors = [self.candidate[0]] if self.candidate else [author.id for author in self.workspace.authors.list()]
+        for author in authors:
+            if self.pool.full or self._stopped.is_set():
+                return
+            try:
+                self._refresh(author)
+            except TwinError as error:
+                logger.info("nothing to load for %s: %s", author, error)
+
+
+def model_folders(workspace: Workspace, model: "ModelVersion") -> tuple[Path, Path]:
+    """(base, adapter) folders of a version; a nano brings its own base. Raises ModelError."""
+    folder = workspace.registry.folder(model.author, model.version)
+    own = folder / "base"
+    if own.is_dir():
+        return own, folder / "adapter"
+    from twin_assets.core.training import resolve_base
+
+    settings = workspace.settings
+    base = resolve_base(model.base_model, hub_endpoint=settings.hub_endpoint, models_folder=settings.models_folder)
+    return Path(base.path), folder / "adapter"

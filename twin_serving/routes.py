@@ -1,0 +1,115 @@
+"""The routes beside chat: health, search, compose, feedback; and what the web process loads while it starts."""
+
+import logging
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+from fastapi import APIRouter, FastAPI
+
+from twin_assets.core.errors import InputError, TwinError
+from twin_assets.core.workspace import Workspace
+from twin_assets.settings import Settings
+from twin_serving.schemas import ComposeRequest, FeedbackRequest, SearchRequest
+from twin_serving.twins import decision_routes, twin_routes
+from twin_serving.worker import end_with_parent
+
+logger = logging.getLogger(__name__)
+
+
+def add_routes(app: FastAPI, settings: Settings, candidate: tuple[str, str] | None = None) -> None:
+    """Add every route to LitServe's app; handlers are plain functions and run in its thread pool."""
+    workspace = Workspace(settings)
+    app.include_router(_health())
+    app.include_router(twin_routes(workspace))
+    app.include_router(decision_routes(workspace))
+    app.include_router(_writing(workspace, candidate))
+    app.title, app.version = "LLM Twin", "1"
+    _run_while_serving(app, workspace)
+
+
+def _health() -> APIRouter:
+    router = APIRouter(tags=["state"])
+
+    @router.get("/health")
+    def health() -> dict[str, str]:
+        """The server lives; /ready says whether its workers are up."""
+        return {"status": "ok"}
+
+    return router
+
+
+def _writing(workspace: Workspace, candidate: tuple[str, str] | None) -> APIRouter:
+    router = APIRouter(prefix="/v1", tags=["writing"])
+
+    @router.post("/search")
+    def search(request: SearchRequest) -> dict[str, Any]:
+        """Passages of the author's writing nearest to the query."""
+        workspace.authors.get(request.author)
+        categories = None if request.category is None else [request.category]
+        hits = workspace.retriever.search(request.author, request.query, limit=request.limit, categories=categories)
+        return {
+            "author": request.author,
+            "index_version": workspace.index.version(request.author),
+            "hits": [hit.to_dict() for hit in hits],
+        }
+
+    @router.post("/compose")
+    def compose(request: ComposeRequest) -> dict[str, Any]:
+        """Drafts with receipts: assembled from the author's own sentences, and by the approved model if there is one."""
+        from twin_serving.composer import Composer
+
+        return Composer(workspace, candidate).compose(request)
+
+    @router.post("/feedback", status_code=201)
+    def feedback(request: FeedbackRequest) -> dict[str, str]:
+        """Keep what the author thinks of a draft, or what it became."""
+        return {"feedback_id": keep_feedback(workspace, request)}
+
+    return router
+
+
+def keep_feedback(workspace: Workspace, request: FeedbackRequest) -> str:
+    """Write one row of `feedback` and return its id. Raises InputError for a draft that is not this author's."""
+    import polars as pl
+
+    workspace.authors.get(request.author)
+    if request.rating is None and request.edited_text is None and request.comment is None:
+        raise InputError("The feedback says nothing; give a rating, an edited text or a comment.")
+    known = workspace.lake.read(
+        "drafts", request.author, columns=["draft_id"], where=pl.col("draft_id") == request.draft_id
+    )
+    if known.is_empty():
+        raise InputError(f"{request.author} has no draft {request.draft_id!r}; use the draft_id of a compose answer.")
+    feedback_id = uuid4().hex
+    row = {"feedback_id": feedback_id, "created_at": datetime.now(UTC), **request.model_dump()}
+    workspace.lake.append("feedback", [row])
+    return feedback_id
+
+
+def _run_while_serving(app: FastAPI, workspace: Workspace) -> None:
+    """Load what the first request would wait for, in the process that serves, while it already answers."""
+    serve = app.router.lifespan_context
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[Any]:
+        end_with_parent()
+        threading.Thread(target=warm_up, args=(workspace,), name="warm-up", daemon=True).start()
+        async with serve(app) as state:
+            yield state
+
+    app.router.lifespan_context = lifespan
+
+
+def warm_up(workspace: Workspace) -> None:
+    """Import and open the stores; what is missing is said when it is asked for."""
+    try:
+        workspace.embedder.embed(["warm"])
+        for author in workspace.authors.list()[:8]:
+            workspace.registry.approved(author.id)
+            workspace.retriever.search(author.id, "warm", limit=1)
+    except TwinError as error:
+        logger.info("nothing to warm up: %s", error)

@@ -1,0 +1,70 @@
+"""What the routes accept, as pydantic models; answers are plain JSON as CONTRACTS and docs list them."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from twin_assets.core.prompts import FORMS
+
+
+class Strict(BaseModel):
+    """A field that is not known is a mistake of the caller's, and is said to be one."""
+
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
+
+
+class SearchRequest(Strict):
+    """Search what the author has written."""
+
+    author: str
+    query: str = Field(min_length=1, max_length=4_000)
+    limit: int = Field(default=8, ge=1, le=50)
+    category: Literal["post", "article", "code"] | None = None
+
+
+class ComposeRequest(Strict):
+    """Draft a text; max_tokens limits the model's draft."""
+
+    author: str
+    prompt: str = Field(min_length=1, max_length=20_000)
+    links: list[str] = Field(default_factory=list, max_length=5)
+    format: str = "linkedin_post"
+    max_tokens: int | None = Field(default=None, ge=1, le=4_096)
+
+    @field_validator("format")
+    @classmethod
+    def _known_format(cls, value: str) -> str:
+        if value not in FORMS:
+            raise ValueError(f"there is no format {value!r}; the formats are {', '.join(FORMS)}")
+        return value
+
+
+class SourceRequest(Strict):
+    """A place the author publishes."""
+
+    platform: str
+    location: str = Field(min_length=1)
+
+
+class TwinRequest(Strict):
+    """A new author, with where they publish."""
+
+    id: str
+    name: str = Field(min_length=1)
+    sources: list[SourceRequest] = Field(default_factory=list)
+
+
+class DecisionRequest(Strict):
+    """Why a version is approved or rejected."""
+
+    reason: str = "decided by hand"
+
+
+class FeedbackRequest(Strict):
+    """What the author thinks of a draft, or has made of it."""
+
+    author: str
+    draft_id: str = Field(min_length=1)
+    rating: int | None = Field(default=None, ge=1, le=5, description="1 far off … 5 post it")
+    edited_text: str | None = Field(default=None, max_length=100_000)
+    comment: str | None = Field(default=None, max_length=10_000)

@@ -1,0 +1,224 @@
+"""Starting and stopping the serving API: create_server, serve, and running_server for evaluation, the CLI and tests."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import IO, Any
+
+import httpx
+from pydantic import SecretStr
+
+from twin_assets.core.errors import ConfigurationError, ServingError
+from twin_assets.settings import Settings
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+# The names LitServe binds to, by what a person may write.
+HOSTS = {"127.0.0.1": "127.0.0.1", "localhost": "127.0.0.1", "0.0.0.0": "0.0.0.0", "::": "::"}
+REQUEST_SECONDS = 300
+START_SECONDS = 120.0
+STOP_SECONDS = 40.0
+
+
+def create_server(settings: Settings, candidate: tuple[str, str] | None = None) -> Any:
+    """The LitServer with all routes, not yet started.
+
+    candidate: (author, version) that is served instead of that author's approved version, for its evaluation.
+    Raises ConfigurationError where the address may not be bound or no key is set for a public one.
+    """
+    from litserve import LitServer
+    from starlette.formparsers import MultiPartParser
+
+    from twin_serving.answers import add_error_answers
+    from twin_serving.guard import Guard
+    from twin_serving.routes import add_routes
+    from twin_serving.worker import ChatAPI
+
+    key = settings.api_key.get_secret_value() if settings.api_key else None
+    if settings.host not in HOSTS:
+        raise ConfigurationError(f"TWIN_HOST is {settings.host!r}; the serving API can bind to {', '.join(HOSTS)}.")
+    if settings.host not in LOOPBACK and not key:
+        raise ConfigurationError(
+            f"TWIN_HOST is {settings.host}, which others can reach: set TWIN_API_KEY, or bind to 127.0.0.1."
+        )
+    server = LitServer(
+        ChatAPI(settings, candidate),
+        # The engine chooses the device, in the worker; finding out here would load torch into the web process.
+        accelerator="cpu",
+        timeout=REQUEST_SECONDS,
+        healthcheck_path="/ready",
+        middlewares=[(Guard, {"api_key": key})],
+        restart_workers=True,
+    )
+    # LitServe keeps uploads in memory so that they can be pickled to workers; ours never go there.
+    MultiPartParser.spool_max_size = 1024 * 1024
+    add_error_answers(server.app)
+    add_routes(server.app, settings, candidate)
+    return server
+
+
+def serve(settings: Settings, candidate: tuple[str, str] | None = None) -> None:
+    """Serve until SIGINT or SIGTERM. Raises ConfigurationError where the address cannot be bound."""
+    check_port(settings.host, settings.port)
+    server = create_server(settings, candidate)
+    # LitServe shuts down in order on KeyboardInterrupt alone; SIGTERM would leave its workers behind.
+    # The web process, forked later, inherits the handler and must simply end.
+    serving_process = os.getpid()
+
+    def interrupt(_signal: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt if os.getpid() == serving_process else SystemExit
+
+    signal.signal(signal.SIGTERM, interrupt)
+    server.run(
+        host=HOSTS[settings.host],
+        port=settings.port,
+        num_api_servers=1,
+        log_level="warning",
+        generate_client_file=False,
+    )
+
+
+def check_port(host: str, port: int) -> None:
+    """Raise ConfigurationError where the port is out of range or in use."""
+    if not 1024 <= port <= 65535:
+        raise ConfigurationError(f"TWIN_PORT is {port}; choose a port from 1024 to 65535.")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise ConfigurationError(
+                f"Port {port} on {host} is in use or may not be bound ({error.strerror}); "
+                "stop what uses it or set TWIN_PORT to another."
+            ) from error
+
+
+def free_port() -> int:
+    """A loopback port that is free now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def running_server(
+    settings: Settings,
+    candidate: tuple[str, str] | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> Iterator[str]:
+    """A server in a process of its own on a free loopback port; yields its base URL and ends it afterwards.
+
+    progress: told what is being waited for. The child also ends when this process does.
+    Raises ServingError with the end of the child's log where it does not come up.
+    """
+    settings = settings.model_copy(update={"host": "127.0.0.1", "port": free_port()})
+    url = f"http://127.0.0.1:{settings.port}"
+    with tempfile.TemporaryFile() as log:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "twin_serving.server"],
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            cwd=Path(__file__).resolve().parent.parent,
+        )
+        try:
+            assert child.stdin is not None
+            child.stdin.write(json.dumps({"settings": _plain(settings), "candidate": candidate}).encode() + b"\n")
+            child.stdin.flush()
+            _wait_for_health(url, child, log, progress)
+            yield url
+        finally:
+            _stop(child)
+
+
+def _plain(settings: Settings) -> dict[str, Any]:
+    values = settings.model_dump()
+    return {
+        name: value.get_secret_value()
+        if isinstance(value, SecretStr)
+        else str(value)
+        if isinstance(value, Path)
+        else value
+        for name, value in values.items()
+    }
+
+
+def _wait_for_health(
+    url: str, child: "subprocess.Popen[bytes]", log: IO[bytes], progress: Callable[[str], None] | None
+) -> None:
+    started, told = time.monotonic(), 0.0
+    while True:
+        waited = time.monotonic() - started
+        if child.poll() is not None:
+            raise ServingError(f"The serving API ended while starting (code {child.returncode}): {_tail(log)}")
+        try:
+            if httpx.get(f"{url}/health", timeout=5).status_code == 200:
+                return
+        except httpx.TransportError:
+            pass
+        if waited > START_SECONDS:
+            raise ServingError(f"The serving API did not answer within {START_SECONDS:.0f} s: {_tail(log)}")
+        if progress is not None and waited - told >= 1:
+            told = waited
+            progress(f"waiting for the serving API, {waited:.0f} s")
+        time.sleep(0.1)
+
+
+def _tail(log: IO[bytes], size: int = 2000) -> str:
+    log.seek(0, os.SEEK_END)
+    log.seek(max(0, log.tell() - size))
+    return log.read().decode("utf-8", "replace").strip() or "its log is empty."
+
+
+def _stop(child: "subprocess.Popen[bytes]") -> None:
+    """End the child and everything it started."""
+    child.terminate()
+    try:
+        child.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
+    if child.stdin is not None:
+        child.stdin.close()
+    try:
+        os.killpg(child.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+
+
+def _end_with_stdin() -> None:
+    """Interrupt this process when its stdin ends: whoever held the other side has gone."""
+
+    def watch() -> None:
+        # Not through sys.stdin: a lock held in this thread would stop the web process, which is forked and closes it.
+        while os.read(0, 1):
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, name="stdin-watch", daemon=True).start()
+
+
+def main() -> None:
+    """What running_server starts: settings and candidate come as a JSON line on stdin, whose end ends the server."""
+    order = json.loads(sys.stdin.buffer.readline())
+    candidate = order["candidate"]
+    try:
+        _end_with_stdin()
+        serve(Settings(**order["settings"]), (candidate[0], candidate[1]) if candidate else None)
+    except ConfigurationError as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,184 @@
+"""Routes about authors: who there is, what was collected, which models there are, and decisions about them."""
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from fastapi import APIRouter, File, UploadFile
+
+from twin_assets.core.authors import Author
+from twin_assets.core.errors import InputError
+from twin_assets.core.workspace import Workspace
+from twin_serving.schemas import DecisionRequest, SourceRequest, TwinRequest
+
+NANO_NOTICE = (
+    "This text comes from nano, a tiny model built from this author's own writing in half a minute: it proves that "
+    "training and serving work and is not prose. Use the assembled draft, or train on a real base model."
+)
+
+
+def nano_notice(is_nano: bool) -> str | None:
+    """What stands beside every text of a nano model; None for real models."""
+    return NANO_NOTICE if is_nano else None
+
+
+def twin_routes(workspace: Workspace) -> APIRouter:
+    """Routes under /v1/twins, /v1/models and /v1/platforms."""
+    router = APIRouter(prefix="/v1", tags=["twins"])
+
+    @router.get("/platforms")
+    def platforms() -> dict[str, Any]:
+        """The platforms an author can publish on."""
+        from twin_assets.core.sources import PLATFORMS
+
+        names = ("name", "title", "hint", "reads", "archive")
+        return {"platforms": [{name: getattr(p, name) for name in names} for p in PLATFORMS.values()]}
+
+    @router.get("/models")
+    def models() -> dict[str, Any]:
+        """OpenAI's list of models: the authors that have an approved version."""
+        served = ((author, workspace.registry.approved(author.id)) for author in workspace.authors.list())
+        return {
+            "object": "list",
+            "data": [
+                {
+                    "id": author.id,
+                    "object": "model",
+                    "created": int(version.created_at.timestamp()),
+                    "owned_by": author.id,
+                    "version": version.version,
+                    "notice": nano_notice(version.is_nano),
+                }
+                for author, version in served
+                if version is not None
+            ],
+        }
+
+    @router.get("/twins")
+    def twins() -> dict[str, Any]:
+        """Every author with counts and what serves them."""
+        return {"twins": [_summary(workspace, author) for author in workspace.authors.list()]}
+
+    @router.post("/twins", status_code=201)
+    def add_twin(request: TwinRequest) -> dict[str, Any]:
+        """Add an author; nothing is kept where one of the sources is wrong."""
+        from twin_assets.core.collection import add_source
+        from twin_assets.core.sources import platform_named
+
+        for source in request.sources:
+            platform_named(source.platform).normalise(source.location)
+        _add_author(workspace, request.id, request.name)
+        for source in request.sources:
+            add_source(workspace, request.id, source.platform, source.location)
+        return _summary(workspace, workspace.authors.get(request.id))
+
+    @router.get("/twins/{author_id}")
+    def twin(author_id: str) -> dict[str, Any]:
+        """One author in full."""
+        from twin_assets.core.collection import source_states
+        from twin_assets.core.status import quarantined
+
+        author = workspace.authors.get(author_id)
+        return {
+            **_summary(workspace, author),
+            "source_states": source_states(workspace, author_id),
+            "quarantined": quarantined(workspace, author_id),
+            "models": [
+                {
+                    "version": version.version,
+                    "status": version.status,
+                    "metrics": dict(version.metrics),
+                    "created_at": version.created_at,
+                    "base_model": version.base_model,
+                    "is_nano": version.is_nano,
+                }
+                for version in workspace.registry.versions(author_id)
+            ],
+        }
+
+    @router.post("/twins/{author_id}/sources", status_code=201)
+    def source(author_id: str, request: SourceRequest) -> dict[str, str]:
+        """Add a place the author publishes."""
+        from twin_assets.core.collection import add_source
+
+        author = add_source(workspace, author_id, request.platform, request.location)
+        return {"platform": request.platform, "location": author.sources[-1].location}
+
+    @router.post("/twins/{author_id}/imports", status_code=201)
+    def imports(author_id: str, file: UploadFile = File()) -> dict[str, str]:  # noqa: B008  FastAPI's way
+        """Hand in an export; it is recognised by what is inside and becomes a source."""
+        from twin_assets.core.collection import import_export
+
+        workspace.authors.get(author_id)
+        with tempfile.TemporaryDirectory(prefix="twin-upload-") as folder:
+            # The name is the client's: only its last part is used, for the sentence of an error and the suffix.
+            path = Path(folder) / (Path(file.filename or "").name or "export.zip")
+            with path.open("wb") as target:
+                shutil.copyfileobj(file.file, target)
+            added = import_export(workspace, author_id, path)
+        return {"platform": added.platform, "location": added.location}
+
+    return router
+
+
+def decision_routes(workspace: Workspace) -> APIRouter:
+    """Routes that change which version is served; the worker follows the registry within seconds."""
+    router = APIRouter(prefix="/v1/twins/{author_id}", tags=["models"])
+
+    def _answer(version: Any) -> dict[str, Any]:
+        return {"author": version.author, "version": version.version, "status": version.status}
+
+    @router.post("/models/{version}/approve")
+    def approve(author_id: str, version: str, request: DecisionRequest | None = None) -> dict[str, Any]:
+        """Serve this version from now on."""
+        workspace.authors.get(author_id)
+        return _answer(workspace.registry.approve(author_id, version, _reason(request), by="author"))
+
+    @router.post("/models/{version}/reject")
+    def reject(author_id: str, version: str, request: DecisionRequest | None = None) -> dict[str, Any]:
+        """Mark this version as refused."""
+        workspace.authors.get(author_id)
+        return _answer(workspace.registry.reject(author_id, version, _reason(request), by="author"))
+
+    @router.post("/rollback")
+    def rollback(author_id: str, request: DecisionRequest | None = None) -> dict[str, Any]:
+        """Serve the version that was approved before the present one."""
+        workspace.authors.get(author_id)
+        return _answer(workspace.registry.rollback(author_id, _reason(request), by="author"))
+
+    return router
+
+
+def _reason(request: DecisionRequest | None) -> str:
+    return (request or DecisionRequest()).reason
+
+
+def _add_author(workspace: Workspace, author_id: str, name: str) -> None:
+    if any(author.id == author_id for author in workspace.authors.list()):
+        raise InputError(f"There is an author {author_id!r} already; choose another id, or add sources to that one.")
+    try:
+        author = Author(id=author_id, name=name)
+    except ValueError as error:
+        raise InputError(
+            f"{author_id!r} is not an author id: use lower-case letters, digits and hyphens (at most 63)."
+        ) from error
+    workspace.authors.save(author)
+
+
+def _summary(workspace: Workspace, author: Author) -> dict[str, Any]:
+    from twin_assets.core.status import document_counts, index_version
+
+    counts = document_counts(workspace, author.id)
+    approved = workspace.registry.approved(author.id)
+    return {
+        "id": author.id,
+        "name": author.name,
+        "sources": [{"platform": s.platform, "location": s.location} for s in author.sources],
+        "documents": sum(counts.values()),
+        "by_platform": counts,
+        "index_version": index_version(workspace, author.id),
+        "model_version": approved.version if approved else None,
+        "is_nano": approved.is_nano if approved else None,
+        "notice": nano_notice(approved.is_nano) if approved else None,
+    }

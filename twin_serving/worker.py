@@ -1,0 +1,79 @@
+"""The inference worker: LitServe's LitAPI that holds the engines. The only process that loads models."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from fastapi import HTTPException
+from litserve import LitAPI
+
+from twin_assets.core.errors import TwinError
+from twin_assets.core.workspace import Workspace
+from twin_assets.settings import Settings
+from twin_serving.answers import status_of
+from twin_serving.chat import ChatRequest, ChatSpec
+from twin_serving.engines import Generation
+from twin_serving.models import ServedModels
+
+
+class ChatAPI(LitAPI):
+    """Answers chat requests with the version that serves the author named as `model`."""
+
+    def __init__(self, settings: Settings, candidate: tuple[str, str] | None = None) -> None:
+        super().__init__(spec=ChatSpec())
+        self.settings = settings
+        self.candidate = candidate
+
+    def authorize(self) -> None:
+        """Open: the guard in front of the app asks for the key (LitServe's own check would ask on /health too)."""
+
+    def setup(self, device: Any) -> None:
+        """Begin to load models; returns at once, so that everything that needs none answers early."""
+        # Ctrl-C reaches every process of the group: the server decides when the worker ends.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        end_with_parent()
+        self.models = ServedModels(Workspace(self.settings), self.candidate)
+        self.models.start()
+
+    def predict(self, request: ChatRequest) -> Iterator[dict[str, Any]]:
+        """Pieces of the answer, each with the version it comes from and the tokens so far."""
+        try:
+            served = self.models.get(request.model)
+            for piece in served.engine.generate(_generation(request)):
+                yield {
+                    "role": "assistant",
+                    "content": piece.text,
+                    "served": served.name,
+                    "prompt_tokens": piece.prompt_tokens,
+                    "completion_tokens": piece.completion_tokens,
+                    "finish": piece.finish,
+                }
+        except TwinError as error:
+            raise HTTPException(status_of(error), str(error)) from error
+
+
+def _generation(request: ChatRequest) -> Generation:
+    stop = [request.stop] if isinstance(request.stop, str) else request.stop or []
+    return Generation(
+        messages=[message.plain for message in request.messages],
+        max_tokens=request.max_completion_tokens or request.max_tokens,
+        temperature=request.temperature,
+        top_p=request.top_p,
+        seed=request.seed,
+        stop=tuple(text for text in stop if text),
+    )
+
+
+def end_with_parent() -> None:
+    """End this process when the one that started it has gone, however it went."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1.0)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="parent-watch", daemon=True).start()
