@@ -1,0 +1,152 @@
+// One draft: its sentences as buttons, the source of the one chosen, scores, copy. All text is set as text, never as HTML.
+const STATUS = {
+  verbatim: { label: "Word for word", meaning: "Taken word for word from:" },
+  supported: { label: "Supported", meaning: "Close in meaning to:" },
+  unsupported: { label: "No source: check it", meaning: "Nothing published by the author and no link given backs this sentence. Check it before posting." },
+  joining: { label: "Joining words", meaning: "Joins two sentences; it claims nothing." },
+};
+
+function element(name, properties = {}, children = []) {
+  const made = document.createElement(name);
+  for (const [key, value] of Object.entries(properties)) {
+    if (key === "text") made.textContent = value;
+    else if (key.startsWith("on")) made[key] = value;
+    else if (value !== null && value !== undefined) made.setAttribute(key, value);
+  }
+  made.append(...children);
+  return made;
+}
+
+function isDark(root) {
+  const colour = getComputedStyle(root).getPropertyValue("--st-background-color").trim();
+  const probe = element("span", { style: `color:${colour};display:none` });
+  root.append(probe);
+  const channels = getComputedStyle(probe).color.match(/\d+/g) || [255, 255, 255];
+  probe.remove();
+  return channels.slice(0, 3).reduce((sum, channel) => sum + Number(channel), 0) < 384;
+}
+
+function marker(sentence) {
+  const numbers = [...new Set(sentence.support.map((item) => item.number))].slice(0, 2);
+  if (sentence.status === "unsupported") return "?";
+  return numbers.length ? `[${numbers.join(",")}]` : "";
+}
+
+function link(item) {
+  const safe = /^https?:\/\//.test(item.url || "");
+  const title = item.title || item.url || "untitled";
+  return safe ? element("a", { href: item.url, target: "_blank", rel: "noopener noreferrer", text: title }) : element("span", { text: title });
+}
+
+function explain(panel, sentence) {
+  const status = STATUS[sentence.status] || { label: sentence.status, meaning: "" };
+  const nodes = [element("h4", { text: status.label }), element("p", { text: status.meaning })];
+  for (const item of sentence.support) {
+    const origin = item.kind === "link" ? "the link you gave" : "the author's own writing";
+    nodes.push(element("p", {}, [element("strong", { text: `[${item.number}] ` }), link(item), document.createTextNode(` (${origin})`)]));
+    if (item.quote) nodes.push(element("blockquote", { text: item.quote }));
+  }
+  panel.replaceChildren(...nodes);
+  panel.hidden = false;
+}
+
+function sentenceNode(piece, data, panel, root) {
+  const sentence = data.sentences[piece.sentence];
+  const status = STATUS[sentence.status] || { label: sentence.status };
+  const node = element("span", { class: `sentence ${sentence.status}`, role: "button", tabindex: "0", "aria-expanded": "false", "aria-description": status.label });
+  const choose = () => {
+    const open = node.getAttribute("aria-expanded") === "true";
+    root.querySelectorAll('[aria-expanded="true"]').forEach((other) => other.setAttribute("aria-expanded", "false"));
+    if (open) { panel.hidden = true; return; }
+    node.setAttribute("aria-expanded", "true");
+    explain(panel, sentence);
+    panel.scrollIntoView({ block: "nearest", behavior: "smooth" });
+  };
+  node.onclick = choose;
+  node.onkeydown = (event) => {
+    if (event.key === "Enter" || event.key === " ") { event.preventDefault(); choose(); }
+    if (event.key === "Escape") { panel.hidden = true; node.setAttribute("aria-expanded", "false"); }
+  };
+  fill(node, piece);
+  const mark = marker(sentence);
+  if (mark) node.append(element("sup", { text: mark, "aria-hidden": "true" }));
+  return node;
+}
+
+function fill(node, piece) {
+  node.append(piece.before);
+  if (piece.fold) node.append(element("span", { class: "fold", "aria-hidden": "true", text: "LinkedIn folds here: …more" }));
+  // The line break that the fold stands for would show twice.
+  if (piece.after) node.append(piece.fold ? piece.after.replace(/^[ \n]/, "") : piece.after);
+}
+
+function score(name, value, unit, share, over) {
+  const children = [element("dt", { text: name }), element("dd", { text: value }, [element("small", { text: unit })])];
+  if (share !== null) children.push(element("span", { class: "bar", "aria-hidden": "true" }, [element("span", { style: `width:${Math.max(0, Math.min(100, share))}%` })]));
+  return element("div", { class: over ? "over" : null }, children);
+}
+
+function scores(data) {
+  const list = element("dl");
+  if (data.voice === null || data.voice === undefined) list.append(score("Voice", "–", " not measured", null, false));
+  else list.append(score("Voice", String(Math.round(data.voice)), " of 100", data.voice, false));
+  const limit = data.limit;
+  const over = limit !== null && data.characters > limit;
+  list.append(score("Characters", data.characters.toLocaleString("en"), limit ? ` of ${limit.toLocaleString("en")}` : "", limit ? (100 * data.characters) / limit : null, over));
+  if (data.overlap !== null && data.overlap !== undefined)
+    list.append(score("Already published", `${Math.round(100 * data.overlap)} %`, " longest run", 100 * data.overlap, data.much_overlap));
+  return list;
+}
+
+function toolbar(data, root) {
+  const said = element("span", { role: "status" });
+  const copy = element("button", { class: "copy", type: "button", text: "Copy text" });
+  copy.onclick = async () => {
+    try {
+      await navigator.clipboard.writeText(data.text);
+      said.textContent = "Copied";
+    } catch {
+      said.textContent = "The browser refused; select the text and copy it.";
+    }
+    setTimeout(() => { said.textContent = ""; }, 4000);
+  };
+  const evidence = element("button", { type: "button", "aria-pressed": "true", text: "Show evidence" });
+  evidence.onclick = () => {
+    const shown = root.classList.toggle("plain");
+    evidence.setAttribute("aria-pressed", String(!shown));
+  };
+  return element("div", { class: "toolbar" }, [copy, evidence, said]);
+}
+
+function legend(data) {
+  const used = new Set(data.sentences.map((sentence) => sentence.status));
+  const entries = Object.entries(STATUS).filter(([name]) => used.has(name));
+  const mark = { verbatim: "[1]", supported: "[1]", unsupported: "?", joining: "" };
+  return element("ul", { class: "legend", "aria-label": "What the marks mean" }, entries.map(([name, status]) => {
+    const sample = element("span", { class: `sentence ${name}`, text: status.label });
+    if (mark[name]) sample.append(element("sup", { text: mark[name] }));
+    return element("li", {}, [sample]);
+  }));
+}
+
+export default function (component) {
+  const { data, parentElement } = component;
+  const root = parentElement.querySelector(".draft");
+  root.classList.toggle("dark", isDark(root));
+  const panel = element("section", { class: "evidence", "aria-live": "polite", "aria-label": "Source of the chosen sentence" });
+  panel.hidden = true;
+  const text = element("div", { class: "text" });
+  for (const piece of data.pieces) {
+    if (piece.sentence === null) fill(text, piece);
+    else text.append(sentenceNode(piece, data, panel, root));
+  }
+  const nodes = [element("h3", { text: data.kind })];
+  if (data.notice) nodes.push(element("div", { class: "notice", role: "note" }, [element("strong", { text: "Not for posting" }), document.createTextNode(data.notice)]));
+  nodes.push(toolbar(data, root), text, legend(data), panel, scores(data));
+  if (data.problems.length) nodes.push(element("ul", { class: "problems" }, data.problems.map((problem) => element("li", { text: problem }))));
+  if (data.sources.length) {
+    const list = element("ol", { class: "sources" }, data.sources.map((item) => element("li", {}, [link(item), document.createTextNode(item.kind === "link" ? " (your link)" : "")])));
+    nodes.push(element("details", {}, [element("summary", { text: `Sources of this draft (${data.sources.length})` }), list]));
+  }
+  root.replaceChildren(...nodes);
+}

@@ -1,0 +1,1 @@
+"""One module a page, each with `render()`; app.py puts them into the navigation."""

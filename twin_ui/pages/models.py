@@ -1,0 +1,144 @@
+"""Models: every version with its figures; approve, reject, roll back."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import streamlit as st
+
+from twin_assets.settings import get_settings
+from twin_serving.client import ServingError
+from twin_ui import charts, parts, progress, state
+
+STATUS = {
+    "approved": (":material/verified:", "green", "Approved: this one writes"),
+    "candidate": (":material/hourglass_top:", "blue", "Candidate: waits for a decision"),
+    "rejected": (":material/block:", "red", "Rejected"),
+    "retired": (":material/history:", "gray", "Retired: wrote once"),
+}
+NANO = "nano"
+
+
+def render() -> None:
+    """The page."""
+    twin = st.session_state["twin"]
+    parts.heading("Models", "What was trained on the author's writing, how well it predicts what it has not seen, and which one writes.")
+    if twin is None:
+        parts.empty("person_add", "No author yet", "A twin is of somebody: add the author first.", "sources", "Add an author")
+        return
+    with parts.reporting("models"):
+        models = state.serving().twin(twin["id"])["models"]
+    if not models:
+        text = "Drafts are assembled from real sentences until a model is trained and approved."
+        if not twin["documents"]:
+            text += " There is nothing to train on yet: collect first."
+        parts.empty("model_training", "No model yet", text, None if twin["documents"] else "sources", "Go to Sources")
+        if twin["documents"]:
+            _train(twin["id"])
+        return
+    _compared(models)
+    for model in models:
+        _model(twin["id"], model)
+    _after(twin["id"], models)
+    _train(twin["id"])
+
+
+def losses_of(model: Mapping[str, Any]) -> tuple[float | None, float | None]:
+    """Held-out loss of the tuned model and of its base, nats per token; None where it was not measured."""
+    metrics = model["metrics"]
+    return metrics.get("held_out_loss"), metrics.get("held_out_loss_base")
+
+
+def _compared(models: Sequence[Mapping[str, Any]]) -> None:
+    rows: list[dict[str, float | str]] = []
+    for model in models:
+        for name, loss in zip(("Tuned", "Base"), losses_of(model), strict=True):
+            if loss is not None:
+                rows.append({"version": f"Version {model['version']}", "model": name, "loss": loss})
+    if rows:
+        with parts.card("losses"):
+            st.subheader("Tuned against base", anchor=False)
+            st.markdown("How surprised each is by writing of the author that neither saw. A useful model is lower than its base.")
+            st.altair_chart(charts.losses(rows), width="stretch")
+
+
+def _model(author: str, model: Mapping[str, Any]) -> None:
+    version, status = model["version"], model["status"]
+    icon, colour, meaning = STATUS.get(status, (":material/help:", "gray", status))
+    with parts.card(f"model-{version}"):
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.subheader(f"Version {version}", anchor=False, width="content")
+            st.badge(meaning, icon=icon, color=colour)  # type: ignore[arg-type]
+        st.markdown(f"Base **{parts.plain(model['base_model'])}** · trained {parts.moment(model['created_at'])}")
+        if model["base_model"] == NANO:
+            st.warning("Nano shows that the machinery works; its text is proof of that, not prose.", icon=":material/science:")
+        _figures(model)
+        if status != "approved":
+            _decide(author, model)
+
+
+def _figures(model: Mapping[str, Any]) -> None:
+    tuned, base = losses_of(model)
+    columns = st.columns(3)
+    if tuned is not None:
+        change = None if base is None else tuned - base
+        columns[0].metric(
+            "Held-out loss", f"{tuned:.3f}", None if change is None else f"{change:+.3f} against base", delta_color="inverse"
+        )
+    if base is not None:
+        columns[1].metric("Its base", f"{base:.3f}")
+    if (voice := model["metrics"].get("voice")) is not None:
+        columns[2].metric("Voice", f"{voice:.0f} of 100")
+    with st.expander("All figures", icon=":material/table_chart:"):
+        st.table({parts.plain(name.replace("_", " ")): f"{value:,.4g}" for name, value in sorted(model["metrics"].items())})
+
+
+def _decide(author: str, model: Mapping[str, Any]) -> None:
+    version = model["version"]
+    with st.container(horizontal=True):
+        if st.button("Approve", key=f"approve-{version}", icon=":material/check:", type="primary"):
+            _confirm(author, version, "approve")
+        if model["status"] == "candidate" and st.button("Reject", key=f"reject-{version}", icon=":material/close:"):
+            _confirm(author, version, "reject")
+
+
+@st.dialog("Are you sure?")
+def _confirm(author: str, version: str, action: str) -> None:
+    effects = {
+        "approve": f"Version {version} will write from now on; the one before can be brought back at any time.",
+        "reject": f"Version {version} will not be used. It can still be approved later.",
+        "rollback": "The version that was approved before this one will write again.",
+    }
+    st.markdown(effects[action])
+    if not st.button({"rollback": "Roll back"}.get(action, action.capitalize()), type="primary"):
+        return
+    client = state.serving()
+    try:
+        if action == "approve":
+            client.approve(author, version)
+        elif action == "reject":
+            client.reject(author, version)
+        else:
+            client.rollback(author)
+    except ServingError as error:
+        st.error(str(error), icon=":material/error:")
+    else:
+        state.say({"approve": f"Version {version} is approved.", "reject": f"Version {version} is rejected."}.get(action, "Rolled back."))
+        st.rerun()
+
+
+def _after(author: str, models: Sequence[Mapping[str, Any]]) -> None:
+    approved = next((model for model in models if model["status"] == "approved"), None)
+    if approved and any(model["status"] == "retired" for model in models):
+        if st.button("Roll back to the version before", icon=":material/undo:"):
+            _confirm(author, approved["version"], "rollback")
+    st.markdown(f"[Compare the training runs in MLflow]({get_settings().mlflow_ui_url})")
+
+
+def _train(author: str) -> None:
+    with parts.card("train"):
+        st.subheader("Train", anchor=False)
+        st.markdown("Trains on what was collected, evaluates through the server that will serve it, and lets the gate decide.")
+        st.button("Collect and train", icon=":material/model_training:", on_click=progress.start, args=("twin", author))
+        if failed := st.session_state.pop("start_problem", None):
+            st.error(failed, icon=":material/error:")
+        progress.watch(author)

@@ -1,0 +1,205 @@
+"""Sources: where the author publishes, collecting it, and what was found."""
+
+from collections.abc import Mapping
+from html import escape
+from typing import Any
+
+import streamlit as st
+
+from twin_serving.client import ServingError
+from twin_ui import parts, progress, state
+from twin_ui.pages.authors import add_author_form
+
+STATUS = {"ok": "Read", "failed": "Failed", "waiting": "Waiting since"}
+COUNTS = ("new", "changed", "unchanged", "removed", "quarantined")
+
+
+def render() -> None:
+    """The page."""
+    chosen = st.session_state["twin"]
+    if chosen is None:
+        _first_visit()
+        return
+    author = chosen["id"]
+    parts.heading("Sources", f"Where {chosen['name']} publishes. Their twin writes from what is found there.")
+    with parts.reporting("sources"):
+        twin = state.serving().twin(author)
+        platforms = state.serving().platforms()
+    if not twin["sources"]:
+        with parts.card("add"):
+            st.subheader("Where do they publish?", anchor=False)
+            _add(author, platforms)
+        return
+    with parts.card("connected"):
+        _connected(twin)
+        with st.expander("Add another source", icon=":material/add_link:", key=f"add-{len(twin['sources'])}"):
+            _add(author, platforms)
+    _collect(twin)
+    _quarantined(twin.get("quarantined", []))
+
+
+def _first_visit() -> None:
+    parts.heading(
+        "Your twin writes from what you have published",
+        "It reads your own posts and articles, learns how you sound, and drafts in your voice. "
+        "Every sentence shows where it comes from. Everything stays on this machine.",
+    )
+    st.markdown(
+        """<ol class="steps">
+        <li><strong>1 Add an author</strong>A name is enough to begin.</li>
+        <li><strong>2 Say where they publish</strong>Profile links, or the export you download from LinkedIn, Medium or Substack.</li>
+        <li><strong>3 Collect, then compose</strong>Give a prompt and a link; get drafts with their sources.</li>
+        </ol>""",
+        unsafe_allow_html=True,
+    )
+    with parts.card("first-author"):
+        st.subheader("Who is the twin of?", anchor=False)
+        add_author_form("first-author")
+
+
+def _add(author: str, platforms: list[Mapping[str, Any]]) -> None:
+    links, exports = st.tabs([":material/link: Profile links", ":material/upload_file: Export file"])
+    with links:
+        _links_form(author, platforms)
+    with exports:
+        _upload(author, [p["title"] for p in platforms if p["archive"]])
+
+
+def _links_form(author: str, platforms: list[Mapping[str, Any]]) -> None:
+    round_number = st.session_state.setdefault("links_round", 0)
+    with st.form(f"links-{author}-{round_number}", border=False):
+        st.markdown("Fill in the ones that apply; the rest stay empty.")
+        columns = st.columns(2, gap="medium")
+        entered: dict[str, str] = {}
+        for position, platform in enumerate(platforms):
+            label = platform["title"] if platform["reads"] == "link" else f"{platform['title']} (a folder on this computer)"
+            with columns[position % 2]:
+                entered[platform["name"]] = st.text_input(label, placeholder=platform["hint"], key=f"link-{author}-{platform['name']}-{round_number}")
+        submitted = st.form_submit_button("Save sources", type="primary", icon=":material/add_link:")
+    if submitted:
+        _save_links(author, {name: value.strip() for name, value in entered.items() if value.strip()})
+
+
+def _save_links(author: str, entered: Mapping[str, str]) -> None:
+    if not entered:
+        st.error("No link was entered: paste at least one profile link, or upload an export file.")
+        return
+    problems = []
+    for platform, location in entered.items():
+        try:
+            state.serving().add_source(author, platform, location)
+        except ServingError as error:
+            problems.append(f"{parts.platform_title(platform)}: {error}")
+    if problems:
+        for problem in problems:
+            st.error(problem, icon=":material/error:")
+        return
+    st.session_state["links_round"] += 1
+    state.say(f"{parts.count(len(entered), 'source')} saved. Next: start collecting.")
+    st.rerun()
+
+
+def _upload(author: str, archives: list[str]) -> None:
+    named = " or ".join(filter(None, [", ".join(archives[:-1]), archives[-1] if archives else ""]))
+    round_number = st.session_state.setdefault("upload_round", 0)
+    file = st.file_uploader(
+        f"The ZIP you downloaded from {named}" if named else "Export file",
+        type=["zip"],
+        key=f"upload-{author}-{round_number}",
+        help="As it came, unopened. Which platform it is from is recognised by its contents.",
+    )
+    if file is None:
+        return
+    try:
+        with st.spinner(f"Reading {file.name}…"):
+            source = state.serving().upload(author, file.getvalue(), file.name)
+    except ServingError as error:
+        st.error(str(error), icon=":material/error:")
+        return
+    st.session_state["upload_round"] += 1
+    state.say(f"{parts.platform_title(source['platform'])} export added. Next: start collecting.")
+    st.rerun()
+
+
+def _connected(twin: Mapping[str, Any]) -> None:
+    states = {row["source"]: row for row in twin.get("source_states", [])}
+    st.subheader("Connected", anchor=False)
+    rows = "".join(_source_row(source, states.get(f"{source['platform']}:{source['location']}")) for source in twin["sources"])
+    st.html(f'<ul class="rows">{rows}</ul>')
+    for row in states.values():
+        if row["status"] != "ok" and row.get("message"):
+            show = st.error if row["status"] == "failed" else st.info
+            show(f"{parts.platform_title(row['platform'])}: {parts.plain(row['message'])}")
+
+
+def _source_row(source: Mapping[str, Any], row: Mapping[str, Any] | None) -> str:
+    if row is None:
+        status, when, counted = "new", "Not collected yet", ""
+    else:
+        status = row["status"]
+        when = f"{STATUS.get(status, status)} {parts.moment(row.get('attempted_at'))}"
+        numbers = (f"{row[name]:,} {name}" for name in COUNTS if row.get(name))
+        counted = ", ".join(numbers) or "nothing found"
+    return (
+        f'<li class="{escape(status)}"><div><strong>{escape(parts.platform_title(source["platform"]))}</strong>'
+        f'<span class="about">{escape(source["location"])}</span></div>'
+        f'<div class="state"><span>{escape(when)}</span><span class="about">{escape(counted)}</span></div></li>'
+    )
+
+
+def _collect(twin: Mapping[str, Any]) -> None:
+    author = twin["id"]
+    with parts.card("collect"):
+        st.subheader("Collect", anchor=False)
+        st.markdown(
+            "Reads what is new at every source and makes it searchable; then drafts can be composed. "
+            "Training a model on top takes longer and is not needed for a first draft."
+        )
+        with st.container(horizontal=True):
+            st.button(
+                "Start collecting",
+                type="primary",
+                icon=":material/play_arrow:",
+                on_click=progress.start,
+                args=("collect", author),
+            )
+            st.button(
+                "Collect and train",
+                icon=":material/model_training:",
+                on_click=progress.start,
+                args=("twin", author),
+            )
+        if failed := st.session_state.pop("start_problem", None):
+            st.error(failed, icon=":material/error:")
+        progress.watch(author)
+        if twin["documents"]:
+            _found(twin)
+
+
+def _found(twin: Mapping[str, Any]) -> None:
+    counted = ", ".join(f"{number:,} from {parts.platform_title(name)}" for name, number in twin["by_platform"].items())
+    st.success(f"**{parts.count(twin['documents'], 'document')}** in the library: {counted}.", icon=":material/library_books:")
+    with st.container(horizontal=True):
+        for page, label in (("compose", "Compose a draft"), ("library", "Look through the library")):
+            st.page_link(
+                st.session_state["pages"][page],
+                label=label,
+                icon=":material/arrow_forward:",
+                query_params={"author": twin["id"]},
+            )
+
+
+def _quarantined(rows: list[Mapping[str, Any]]) -> None:
+    if not rows:
+        return
+    st.subheader(f"Set aside ({len(rows):,})", anchor=False)
+    st.markdown("These were found but not used, because what arrived was not the author's full text.")
+    for position, row in enumerate(rows):
+        with st.container(border=True, key=f"quarantine-{position}"):
+            title = row.get("title") or row["url"]
+            st.markdown(f"**{parts.plain(title)}** · {parts.platform_title(row['platform'])}")
+            if row["url"]:
+                st.text(row["url"])
+            st.markdown(f":material/block: {parts.plain(row['reason'])}")
+            if row.get("remedy"):
+                st.markdown(f":material/build: **What to do:** {parts.plain(row['remedy'])}")

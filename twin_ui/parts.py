@@ -1,0 +1,142 @@
+"""Pieces every page is made of: its heading, cards, empty states, problems, names of things."""
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from html import escape
+from importlib.resources import files
+from typing import Any
+
+import streamlit as st
+
+from twin_serving.client import ServingError
+
+# What the steps of the graph are called for somebody who has not read its code.
+STEP_TITLES = {
+    "raw_linkedin": "Read LinkedIn",
+    "raw_medium": "Read Medium",
+    "raw_substack": "Read Substack",
+    "raw_github": "Read GitHub",
+    "raw_x": "Read X",
+    "raw_feed": "Read feeds",
+    "raw_files": "Read files",
+    "cleaned_corpus": "Clean and sort the writing",
+    "chunks": "Cut it into passages",
+    "qdrant_collections": "Build the search index",
+    "voice_profile": "Measure the voice",
+    "instruct_dataset": "Prepare what the model learns from",
+    "preference_dataset": "Gather your edits",
+    "fine_tuned_model": "Train the model",
+    "eval_report": "Evaluate the model",
+    "approved_model": "Approve the model",
+}
+PLATFORM_TITLES = {
+    "linkedin": "LinkedIn",
+    "medium": "Medium",
+    "substack": "Substack",
+    "github": "GitHub",
+    "x": "X",
+    "feed": "Feed",
+    "files": "Files",
+}
+
+
+def style() -> None:
+    """The page's few rules of its own; everything else is .streamlit/config.toml."""
+    st.html(f"<style>{files('twin_ui').joinpath('page.css').read_text(encoding='utf-8')}</style>")
+
+
+def step_title(key: str) -> str:
+    """A step's name for people."""
+    return STEP_TITLES.get(key, key.replace("_", " ").capitalize())
+
+
+def platform_title(name: str) -> str:
+    """A platform's name as it writes itself."""
+    return PLATFORM_TITLES.get(name, name.replace("_", " ").capitalize())
+
+
+def heading(title: str, lead: str) -> None:
+    """The top of a page: its name and what it is for."""
+    st.title(title, anchor=False)
+    st.html(f'<p class="lead">{escape(lead)}</p>')
+
+
+def card(key: str) -> Any:
+    """A bordered block of a page."""
+    return st.container(border=True, key=f"card-{key}")
+
+
+def empty(icon: str, title: str, text: str, page: str | None = None, action: str = "") -> None:
+    """What stands where there is nothing yet: why, and the next step (a link to the named page)."""
+    with st.container(border=True, key=f"empty-{title}", horizontal_alignment="center"):
+        st.markdown(f"### :material/{icon}: {title}", text_alignment="center")
+        st.markdown(text, text_alignment="center")
+        if page:
+            st.page_link(
+                st.session_state["pages"][page],
+                label=action,
+                icon=":material/arrow_forward:",
+                query_params=dict(st.query_params),
+            )
+
+
+def problem(error: Exception | str, key: str) -> None:
+    """Show what went wrong in its own sentence, with a way to try again."""
+    st.error(str(error), icon=":material/error:")
+    st.button("Try again", key=f"again-{key}", icon=":material/refresh:")
+
+
+@contextmanager
+def reporting(key: str) -> Iterator[None]:
+    """Show a ServingError raised inside and stop the page there."""
+    try:
+        yield
+    except ServingError as error:
+        problem(error, key)
+        st.stop()
+
+
+def plain(text: str) -> str:
+    """Text from outside, so that Markdown shows it as it is written."""
+    return re.sub(r"([\\`*_{}\[\]()#+!|<>~$:-])", r"\\\1", text).replace("\n", " ")
+
+
+def count(number: int, one: str, many: str | None = None) -> str:
+    """`1 document`, `12 documents`, `1,200 documents`."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def moment(value: Any) -> str:
+    """An ISO time or epoch seconds as `3 May 2026, 14:05` in local time; "never" for None."""
+    if value in (None, ""):
+        return "never"
+    if isinstance(value, int | float):
+        when = datetime.fromtimestamp(value).astimezone()
+    else:
+        when = datetime.fromisoformat(str(value).replace("Z", "+00:00")).astimezone()
+    return f"{when.day} {when:%b %Y, %H:%M}"
+
+
+def seconds(value: float) -> str:
+    """`0.4 s`, `12 s`, `2 min 5 s`."""
+    if value < 60:
+        return f"{value:.1f} s" if value < 10 else f"{value:.0f} s"
+    return f"{int(value // 60)} min {int(value % 60)} s"
+
+
+def passage(hit: Mapping[str, Any]) -> None:
+    """A found passage: where it stands, when, and its words."""
+    with st.container(border=True, key=f"passage-{hit['chunk_id']}"):
+        title = plain(hit["title"] or hit["text"][:80])
+        address = str(hit["url"] or "")
+        shown = f"[{title}]({address})" if address.startswith(("http://", "https://")) else title
+        where = [platform_title(hit["platform"])]
+        if hit.get("heading"):
+            where.append(str(hit["heading"]))
+        if hit.get("published_at"):
+            where.append(moment(hit["published_at"]).split(",")[0])
+        st.markdown(f"**{shown}**")
+        st.html(f'<div class="quote">{escape(hit["text"])}</div>')
+        st.html(f'<div class="about">{escape(" · ".join(where))}</div>')

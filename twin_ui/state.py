@@ -1,0 +1,76 @@
+"""What a page visit knows: its author (in the address), the two clients, and drafts that outlive a reload."""
+
+from collections import OrderedDict
+from typing import Any
+
+import streamlit as st
+
+from twin_assets.settings import get_settings
+from twin_serving.client import TwinClient
+from twin_ui.pipeline import PipelineClient
+
+KEPT_ANSWERS = 64
+
+
+@st.cache_resource
+def serving() -> TwinClient:
+    """The client of the serving API, one for all visits."""
+    settings = get_settings()
+    key = settings.api_key.get_secret_value() if settings.api_key else None
+    return TwinClient(settings.serving_url, api_key=key, timeout=180.0)
+
+
+@st.cache_resource
+def pipeline() -> PipelineClient:
+    """The client of Dagster, one for all visits."""
+    return PipelineClient(get_settings().dagster_url)
+
+
+@st.cache_resource
+def _answers() -> OrderedDict[str, dict[str, Any]]:
+    return OrderedDict()
+
+
+def keep_answer(answer: dict[str, Any]) -> None:
+    """Keep a /v1/compose answer under its trace id and put that into the address, so that a reload shows it again."""
+    kept = _answers()
+    kept[answer["trace_id"]] = answer
+    while len(kept) > KEPT_ANSWERS:
+        kept.popitem(last=False)
+    st.session_state["draft"] = st.query_params["draft"] = answer["trace_id"]
+
+
+def kept_answer(author: str) -> dict[str, Any] | None:
+    """The answer the address names, if it is this author's and still kept."""
+    trace_id = st.query_params.get("draft") or st.session_state.get("draft")
+    answer = _answers().get(trace_id) if trace_id else None
+    if answer is None or answer["author"] != author:
+        return None
+    st.query_params["draft"] = answer["trace_id"]
+    return answer
+
+
+def choose_author(author: str) -> None:
+    """Make this the author of the visit."""
+    st.session_state["author"] = st.query_params["author"] = author
+
+
+def chosen_author(known: list[str]) -> str | None:
+    """The author of the address, else of the visit, else the first; written back to the address. None: there is none."""
+    if not known:
+        return None
+    wanted = (st.query_params.get("author"), st.session_state.get("author"))
+    author = next((name for name in wanted if name in known), known[0])
+    choose_author(author)
+    return author
+
+
+def say(message: str) -> None:
+    """Show this once, after the rerun that follows."""
+    st.session_state["said"] = message
+
+
+def show_said() -> None:
+    """Show what `say` left."""
+    if message := st.session_state.pop("said", None):
+        st.toast(message, icon=":material/check_circle:")
