@@ -49,7 +49,7 @@ def make_adapter(base: Path, folder: Path, seed: int) -> Path:
     torch.manual_seed(seed)
     config = LoraConfig(r=4, lora_alpha=64, target_modules=["q_proj", "v_proj", "down_proj"], init_lora_weights=False)
     model = get_peft_model(AutoModelForCausalLM.from_pretrained(base), config)
-    model.save_pretrained(folder)
+    model.save_pretrained(str(folder))
     return folder
 
 

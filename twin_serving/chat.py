@@ -24,6 +24,9 @@ from twin_serving.answers import error_body
 # A worker that says nothing for this long is gone or stuck; the request ends with 504.
 SILENCE_SECONDS = 300.0
 
+# A piece as the worker sends it: content, served, prompt_tokens, completion_tokens, finish.
+Reply = dict[str, Any]
+
 
 class StreamOptions(BaseModel):
     """OpenAI's `stream_options`."""
@@ -68,7 +71,7 @@ class ChatSpec(OpenAISpec):
     """OpenAISpec whose endpoint is written out; the worker's side is the spec's own."""
 
     # The annotations of this method are FastAPI's: it must stay free of `from __future__ import annotations`.
-    async def chat_completion(self, request: ChatRequest) -> Response:  # type: ignore[override]
+    async def chat_completion(self, request: ChatRequest) -> Response:
         """Answer a chat request, whole or as server-sent events."""
         replies = [self._replies(request)]
         # Waiting for the first piece lets an error still have its status.
@@ -89,7 +92,7 @@ class ChatSpec(OpenAISpec):
     def populate_context(self, context: dict[str, Any], request: ChatRequest) -> None:
         """Nothing: predict() reads the request itself."""
 
-    async def _replies(self, request: ChatRequest) -> AsyncIterator[dict[str, Any]]:
+    async def _replies(self, request: ChatRequest) -> AsyncIterator[Reply]:
         """The worker's pieces for one choice; raises HTTPException with the worker's sentence."""
         uid, queue, event = uuid.uuid4(), deque[Any](), asyncio.Event()
         self.response_buffer[uid] = ResponseBufferItem(event=event, response_queue=queue)
@@ -102,11 +105,8 @@ class ChatSpec(OpenAISpec):
                 except StopAsyncIteration:
                     return
                 if status == LitAPIStatus.ERROR:
-                    raise (
-                        piece
-                        if isinstance(piece, HTTPException)
-                        else HTTPException(500, "Generating failed; see the log.")
-                    )
+                    unforeseen = HTTPException(500, "Generating failed; the server's log says why.")
+                    raise piece if isinstance(piece, HTTPException) else unforeseen
                 yield json.loads(piece)
         except TimeoutError:
             raise HTTPException(504, f"The model did not answer within {SILENCE_SECONDS:.0f} s; try again.") from None
@@ -119,9 +119,7 @@ def _choice(request: ChatRequest, served: str, index: int) -> ChatRequest:
     return request.model_copy(update={"model": served, "seed": seed})
 
 
-async def _pieces(
-    first: dict[str, Any], replies: list[AsyncIterator[dict[str, Any]]]
-) -> AsyncIterator[tuple[int, dict]]:
+async def _pieces(first: Reply, replies: list[AsyncIterator[Reply]]) -> AsyncIterator[tuple[int, Reply]]:
     """(choice, piece) of all choices, one choice after the other, as the worker makes them."""
     yield 0, first
     for index, reply in enumerate(replies):
@@ -129,15 +127,15 @@ async def _pieces(
             yield index, piece
 
 
-def _usage(last: dict[int, dict[str, Any]]) -> dict[str, int]:
-    prompt = next(iter(last.values()))["prompt_tokens"]
+def _usage(last: dict[int, Reply]) -> dict[str, int]:
+    prompt = last[0]["prompt_tokens"]
     completion = sum(piece["completion_tokens"] for piece in last.values())
     return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
 
 
-async def _whole(head: dict, first: dict, replies: list[AsyncIterator[dict]]) -> dict[str, Any]:
+async def _whole(head: dict[str, Any], first: Reply, replies: list[AsyncIterator[Reply]]) -> dict[str, Any]:
     texts: dict[int, str] = {}
-    last: dict[int, dict[str, Any]] = {}
+    last: dict[int, Reply] = {}
     async for index, piece in _pieces(first, replies):
         texts[index] = texts.get(index, "") + piece["content"]
         last[index] = piece
@@ -154,16 +152,15 @@ async def _whole(head: dict, first: dict, replies: list[AsyncIterator[dict]]) ->
 
 
 async def _events(
-    head: dict, first: dict, replies: list[AsyncIterator[dict]], options: StreamOptions
+    head: dict[str, Any], first: Reply, replies: list[AsyncIterator[Reply]], options: StreamOptions
 ) -> AsyncIterator[str]:
     head = {**head, "object": "chat.completion.chunk"}
-    last: dict[int, dict[str, Any]] = {}
+    last: dict[int, Reply] = {}
     try:
         async for index, piece in _pieces(first, replies):
-            delta = (
-                {"content": piece["content"]} if index in last else {"role": "assistant", "content": piece["content"]}
-            )
+            role = {} if index in last else {"role": "assistant"}
             last[index] = piece
+            delta = {**role, "content": piece["content"]}
             choice = {"index": index, "delta": delta, "finish_reason": piece["finish"], "logprobs": None}
             yield _event({**head, "choices": [choice]})
         if options.include_usage:

@@ -139,7 +139,7 @@ class TwinClient:
         if isinstance(answer, dict) and isinstance(answer.get("error"), dict):
             raise ServingError(str(answer["error"].get("message")))
         raise ServingError(
-            f"{self.base_url}{path} answered {response.status_code} and not as a serving API does; check TWIN_SERVING_URL."
+            f"{self.base_url}{path} answered {response.status_code}, not as a serving API does; check its address."
         )
 
 

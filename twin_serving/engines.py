@@ -156,8 +156,8 @@ def _pieces(base: Base, generation: Generation) -> Iterator[Piece]:
     room = base.context - len(prompt)
     if room < 1:
         raise InputError(
-            f"The messages have {len(prompt)} tokens and the model reads {base.context}; shorten them to leave room for "
-            "an answer."
+            f"The messages have {len(prompt)} tokens and the model reads {base.context}; "
+            "shorten them to leave room for an answer."
         )
     limit = min(generation.max_tokens or DEFAULT_MAX_TOKENS, room)
     stream = _Stream(base, torch.tensor([prompt], device=base.device), generation, limit)
@@ -231,7 +231,7 @@ class _Stream:
                 torch.manual_seed(seed)
             with torch.inference_mode():
                 model.generate(**arguments)
-        except Exception as error:  # noqa: BLE001  raised again by the iterating thread
+        except Exception as error:  # raised again by the iterating thread
             self._error = error
             self._streamer.end()
 

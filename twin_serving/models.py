@@ -121,7 +121,7 @@ class ServedModels:
                     self._refresh(author)
                 except NoApprovedModelError:
                     logger.warning("no version of %s is approved any more", author)
-                except Exception as error:  # noqa: BLE001  the registry may be away: what serves goes on serving
+                except Exception as error:  # the registry may be away: what serves goes on serving
                     logger.warning("the registry's choice for %s cannot be served: %s", author, error)
 
     def _preload(self) -> None:

@@ -59,7 +59,7 @@ def _writing(workspace: Workspace, candidate: tuple[str, str] | None) -> APIRout
 
     @router.post("/compose")
     def compose(request: ComposeRequest) -> dict[str, Any]:
-        """Drafts with receipts: assembled from the author's own sentences, and by the approved model if there is one."""
+        """Drafts with receipts: assembled from the author's own sentences, and the approved model's."""
         from twin_serving.composer import Composer
 
         return Composer(workspace, candidate).compose(request)

@@ -10,7 +10,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import IO, Any
@@ -23,7 +23,7 @@ from twin_assets.settings import Settings
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 # The names LitServe binds to, by what a person may write.
-HOSTS = {"127.0.0.1": "127.0.0.1", "localhost": "127.0.0.1", "0.0.0.0": "0.0.0.0", "::": "::"}
+HOSTS = {"127.0.0.1": "127.0.0.1", "localhost": "127.0.0.1", "0.0.0.0": "0.0.0.0", "::": "::"}  # noqa: S104
 REQUEST_SECONDS = 300
 START_SECONDS = 120.0
 STOP_SECONDS = 40.0
@@ -143,15 +143,13 @@ def running_server(
 
 
 def _plain(settings: Settings) -> dict[str, Any]:
-    values = settings.model_dump()
-    return {
-        name: value.get_secret_value()
-        if isinstance(value, SecretStr)
-        else str(value)
-        if isinstance(value, Path)
-        else value
-        for name, value in values.items()
-    }
+    return {name: _plain_value(value) for name, value in settings.model_dump().items()}
+
+
+def _plain_value(value: Any) -> Any:
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    return str(value) if isinstance(value, Path) else value
 
 
 def _wait_for_health(
@@ -191,10 +189,8 @@ def _stop(child: "subprocess.Popen[bytes]") -> None:
         child.wait()
     if child.stdin is not None:
         child.stdin.close()
-    try:
+    with suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
 
 
 def _end_with_stdin() -> None:
