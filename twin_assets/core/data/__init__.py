@@ -1,0 +1,1 @@
+"""Numbers shipped with the package and the scripts that computed them; never text."""
