@@ -1,0 +1,136 @@
+"""A folder of Markdown, text and HTML files; front matter (YAML or TOML) is read, drafts are left out."""
+
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from twin_assets.core.documents import Category
+from twin_assets.core.errors import InputError, SourceError
+from twin_assets.core.sources.base import Done, Event, Found, Kept, Platform, Reading, moment
+
+TYPES = {
+    ".md": "text/markdown",
+    ".markdown": "text/markdown",
+    ".mdx": "text/markdown",
+    ".txt": "text/plain",
+    ".html": "text/html",
+    ".htm": "text/html",
+}
+LARGEST = 5_000_000  # bytes; no prose file is larger
+SHORT = 1500  # characters; what is shorter and has no title is a post
+_FRONT_MATTER = re.compile(r"\A(---|\+\+\+)[ \t]*\n(.*?)\n\1[ \t]*(?:\n|\Z)", re.DOTALL)
+_HEADING = re.compile(r"\A\s*(?:#[ \t]+(.+?)[ \t]*#*|(.+)\n=+)[ \t]*$", re.MULTILINE)
+
+
+def normalise(location: str) -> str:
+    """The folder's absolute path."""
+    folder = Path(location.strip()).expanduser()
+    if not folder.is_dir():
+        raise InputError(f"There is no folder {location!r}; give the path of a folder with Markdown or text files.")
+    return folder.resolve().as_posix()
+
+
+def collect(reading: Reading) -> Iterator[Event]:
+    """Every text file below the folder; a file whose size and time of change are the old ones is not opened."""
+    folder = Path(reading.source.location)
+    if not folder.is_dir():
+        raise SourceError(f"The folder {folder} is not there; restore it or remove the source.")
+    before = reading.cursor.get("files", {})
+    seen: dict[str, list[int]] = {}
+    unreadable = []
+    for path in _files(folder):
+        name = path.relative_to(folder).as_posix()
+        try:
+            facts = path.stat()
+            seen[name] = [facts.st_mtime_ns, facts.st_size]
+            if before.get(name) == seen[name]:
+                yield Kept(name)
+            elif facts.st_size <= LARGEST:
+                yield from _found(reading, name, path.read_bytes())
+        except OSError:
+            unreadable.append(name)
+            yield Kept(name)
+    message = f"{len(unreadable)} files cannot be opened, {unreadable[0]} among them." if unreadable else ""
+    for name in unreadable:
+        seen.pop(name, None)
+    yield Done({"files": seen}, complete=True, message=message)
+
+
+def split_front_matter(text: str) -> tuple[dict[str, Any], str]:
+    """(fields, body) of a text; no fields where there is no front matter or it cannot be read."""
+    found = _FRONT_MATTER.match(text)
+    if found is None:
+        return {}, text
+    import yaml
+
+    try:
+        parse = yaml.safe_load if found.group(1) == "---" else tomllib.loads
+        fields = parse(found.group(2))
+    except (yaml.YAMLError, tomllib.TOMLDecodeError, ValueError):
+        return {}, text
+    if not isinstance(fields, dict):
+        return {}, text
+    return {str(name).lower(): value for name, value in fields.items()}, text[found.end() :]
+
+
+def decode(data: bytes) -> str:
+    """Bytes as text: UTF-8, else Windows-1252; line ends become "\\n"."""
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = data.decode("cp1252", "replace")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def heading(body: str) -> str:
+    """The title a Markdown text starts with, "" where it starts otherwise."""
+    found = _HEADING.match(body)
+    return (found.group(1) or found.group(2)).strip() if found else ""
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for path in sorted(folder.rglob("*")):
+        parts = path.relative_to(folder).parts
+        hidden = any(part.startswith(".") or part == "node_modules" for part in parts)
+        if path.suffix.lower() in TYPES and not hidden and path.is_file() and not path.is_symlink():
+            yield path
+
+
+def _found(reading: Reading, name: str, data: bytes) -> Iterator[Found]:
+    if b"\0" in data[:8192]:
+        return
+    fields, body = split_front_matter(decode(data))
+    kind = TYPES[Path(name).suffix.lower()]
+    if fields.get("draft") is True or fields.get("published") is False or not body.strip():
+        return
+    title = str(fields.get("title") or "").strip() or heading(body)
+    if not title and kind == "text/html":
+        tag = re.search(r"<title[^>]*>(.*?)</title>", body, re.DOTALL | re.IGNORECASE)
+        title = " ".join(tag.group(1).split()) if tag else ""
+    url = next((str(fields[key]) for key in ("canonical_url", "canonical", "url", "link") if fields.get(key)), "")
+    category: Category = "article" if title or len(body) >= SHORT else "post"
+    yield Found(
+        reading.document(
+            external_id=name,
+            category=category,
+            url=url if url.startswith("http") else "",
+            title=title,
+            content=body,
+            content_type=kind,
+            published_at=moment(fields.get("date") or fields.get("published_at")),
+            metadata={"path": name},
+        )
+    )
+
+
+PLATFORM = Platform(
+    name="files",
+    title="Files",
+    hint="a folder of Markdown or text files",
+    order=70,
+    reads="folder",
+    normalise=normalise,
+    collect=collect,
+)

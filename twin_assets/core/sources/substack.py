@@ -1,0 +1,268 @@
+"""Substack: the archive and post API, the feed where the API refuses, and the export; merged by post id.
+
+The subscriber files of an export (`email_list`, `opens`) are other people's data and are never opened.
+"""
+
+import csv
+import html
+import io
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from twin_assets.core.archives import Archive
+from twin_assets.core.documents import Category, RawDocument, content_hash
+from twin_assets.core.errors import FetchError, InputError, RateLimitedError, SourceError
+from twin_assets.core.sources.base import (
+    Checkpoint,
+    Done,
+    Event,
+    Found,
+    Kept,
+    Platform,
+    Reading,
+    moment,
+    plain_words,
+    web_address,
+)
+from twin_assets.core.sources.base import (
+    is_export as is_imported,
+)
+from twin_assets.core.sources.feed_reader import Item, fetch_feed
+from twin_assets.core.sources.quarantine import EMPTY, TRUNCATED
+from twin_assets.core.web import shown
+
+INTERVAL = 2.0  # seconds between two calls; Substack answers 429 to much more
+PAGE = 50
+WHOLE = 0.8  # share of the stated word count below which a body is a preview; real ones differ by 1 %
+REMEDY = "import your Substack export (Settings > Exports), which has the whole text"
+POSTS_TABLE, POST = r"posts\.csv", r"posts/(\d+)\.([^/]*)\.html"
+_PROFILE_HOSTS = ("substack.com", "www.substack.com")
+
+
+def normalise(location: str) -> str:
+    """Address of the publication without "/": `https://name.substack.com`, or a domain of one's own."""
+    text = location.strip().removeprefix("@")
+    if re.fullmatch(r"[\w-]{2,63}", text):
+        return f"https://{text.lower()}.substack.com"
+    origin, host, parts = web_address(text)
+    if host == "open.substack.com" and parts[:1] == ["pub"] and len(parts) > 1:
+        return f"https://{parts[1].lower()}.substack.com"
+    if host in _PROFILE_HOSTS or re.search(r"(^|\.)(linkedin|medium|github|twitter|x)\.com$", host):
+        raise InputError(
+            f"{location!r} is not a Substack publication; its address looks like https://your-name.substack.com."
+        )
+    ends = [i for i, part in enumerate(parts) if part in ("p", "archive", "feed", "about", "api")]
+    return "/".join([origin, *parts[: ends[0] if ends else None]])
+
+
+def collect(reading: Reading) -> Iterator[Event]:
+    """Every post the archive lists; a post is read where its listing, or its text in the feed, changed."""
+    base = reading.source.location
+    try:
+        rows = list(_archive(reading, base))
+    except RateLimitedError:
+        raise
+    except (FetchError, SourceError) as refused:
+        yield from _from_feed(reading, base, str(refused))
+        return
+    posts: dict[str, Any] = dict(reading.cursor.get("posts", {}))
+    feed_state, edited = _edited(reading, base)
+    seen = {}
+    for row in rows:
+        name, print_ = str(row["id"]), _fingerprint(row)
+        if posts.get(name) == print_ and row["slug"] not in edited:
+            yield Kept(name)
+        else:
+            yield Found(post_document(reading, base, row, _post(reading, base, row["slug"])), (f"p/{row['slug']}",))
+            posts[name] = print_
+            yield Checkpoint({**reading.cursor, "posts": dict(posts)})
+        seen[name] = print_
+    yield Done({"posts": seen, **feed_state}, complete=True)
+
+
+def post_document(reading: Reading, base: str, row: Mapping[str, Any], post: Mapping[str, Any]) -> RawDocument:
+    """A post of the API as a document; one whose body is a preview is quarantined."""
+    content = str(post.get("body_html") or "")
+    stated = int(post.get("wordcount") or row.get("wordcount") or 0)
+    words = plain_words(content, "text/html")
+    reason = None
+    if words == 0:
+        reason = TRUNCATED if row.get("audience", "everyone") != "everyone" else EMPTY
+    elif words < WHOLE * stated and (stated > 50 or row.get("audience", "everyone") != "everyone"):
+        reason = TRUNCATED
+    return reading.document(
+        external_id=str(row["id"]),
+        category=_category(row.get("type")),
+        url=str(row.get("canonical_url") or f"{base}/p/{row['slug']}"),
+        title=html.unescape(str(row.get("title") or "")),
+        content=content,
+        content_type="text/html",
+        published_at=moment(row.get("post_date")),
+        metadata=_metadata(row),
+        quarantine=reason,
+        remedy=REMEDY if reason else None,
+    )
+
+
+def is_export(archive: Archive) -> bool:
+    """Known by posts.csv with Substack's columns."""
+    tables = archive.find(POSTS_TABLE)
+    return bool(tables) and {"post_id", "is_published"} <= set(archive.text(tables[0]).splitlines()[0].split(","))
+
+
+def read_export(reading: Reading, archive: Archive) -> Iterator[Event]:
+    """Published posts of the table with their files; drafts, pages and files without a row are counted."""
+    bodies = {}
+    for name in archive.find(r"posts/\d+\.[^/]*\.html"):
+        found = re.search(POST, name)
+        if found:
+            bodies[found.group(1)] = name
+    links = [s.location for s in reading.author.sources if s.platform == "substack" and not is_imported(s)]
+    base = links[0] if len(links) == 1 else ""
+    known = reading.known()
+    drafts = pages = empty = 0
+    listed = set()
+    for row in csv.DictReader(io.StringIO(archive.text(archive.find(POSTS_TABLE)[0]), newline="")):
+        number, _, slug = (row.get("post_id") or "").partition(".")
+        listed.add(number)
+        drafts += (published := (row.get("is_published") or "").lower() == "true") is False
+        pages += published and row.get("type") == "page"
+        if not number or not published or row.get("type") == "page":
+            continue
+        content = archive.text(bodies[number]) if number in bodies else ""
+        empty += not content.strip()
+        yield Found(
+            reading.document(
+                external_id=number,
+                category=_category(row.get("type")),
+                url=known.get(number) or (f"{base}/p/{slug}" if base else ""),
+                title=html.unescape(row.get("title") or ""),
+                content=content,
+                content_type="text/html",
+                published_at=moment(row.get("post_date")),
+                metadata=_metadata({**row, "slug": slug}),
+                quarantine=None if content.strip() else EMPTY,
+                remedy=None if content.strip() else "the export holds no text for it; add the text as a file",
+            ),
+            (f"p/{slug}",),
+        )
+    message = f"{drafts} drafts, {pages} pages and {len(bodies.keys() - listed)} unlisted files left out"
+    yield Done({}, message=f"{message}; {empty} posts without text.")
+
+
+def _archive(reading: Reading, base: str) -> Iterator[dict[str, Any]]:
+    """The archive's rows, page by page: it sends as many as it likes, and is over when it sends none that is new."""
+    offset = 0
+    seen: set[str] = set()
+    while True:
+        response = reading.web.get(
+            f"{base}/api/v1/archive", interval=INTERVAL,
+            params={"sort": "new", "search": "", "offset": offset, "limit": PAGE},
+        )  # fmt: skip
+        rows = _json(response.content, response.url)
+        if not isinstance(rows, list):
+            raise SourceError(f"{shown(response.url)} is no list of posts; check that this is a Substack publication.")
+        fresh = [row for row in rows if str(row["id"]) not in seen]
+        if not fresh:
+            return
+        seen.update(str(row["id"]) for row in fresh)
+        offset += len(rows)
+        yield from (row for row in fresh if row.get("slug") and row.get("type") != "restack")
+
+
+def _post(reading: Reading, base: str, slug: str) -> Mapping[str, Any]:
+    response = reading.web.get(f"{base}/api/v1/posts/{slug}", interval=INTERVAL)
+    answer = _json(response.content, response.url)
+    if isinstance(answer, dict):
+        answer = answer.get("post", answer)
+    if not isinstance(answer, dict) or "body_html" not in answer:
+        raise SourceError(f"{shown(response.url)} holds no post; try again later.")
+    return answer
+
+
+def _edited(reading: Reading, base: str) -> tuple[dict[str, Any], set[str]]:
+    """(state of the feed, slugs whose text there is not what it was): the listing alone does not show every edit."""
+    before: dict[str, str] = reading.cursor.get("texts", {})
+    try:
+        feed = fetch_feed(reading, f"{base}/feed", interval=INTERVAL)
+    except RateLimitedError:
+        raise
+    except (FetchError, SourceError):
+        feed = None
+    if feed is None:
+        return {"feed": reading.cursor.get("feed", {}), "texts": before}, set()
+    texts = {_slug(item.link): content_hash(item.content) for item in feed.items}
+    edited = {slug for slug, text in texts.items() if before.get(slug, text) != text}
+    return {"feed": feed.cursor, "texts": texts}, edited
+
+
+def _from_feed(reading: Reading, base: str, refused: str) -> Iterator[Event]:
+    """The feed's posts, where the archive cannot be read; what the archive listed before is kept."""
+    state = {key: value for key, value in reading.cursor.items() if key in ("posts", "texts")}
+    feed = fetch_feed(reading, f"{base}/feed", interval=INTERVAL)
+    message = f"The archive was refused, so only the feed's newest posts were read ({refused})"
+    if feed is None:
+        yield Done(reading.cursor, unchanged=True, message=message)
+        return
+    ids = {_slug(url): name for name, url in reading.known().items()}
+    for item in feed.items:
+        yield Found(_feed_document(reading, item, ids))
+    yield Done({**state, "feed": feed.cursor}, message=message)
+
+
+def _feed_document(reading: Reading, item: Item, ids: Mapping[str, str]) -> RawDocument:
+    slug = _slug(item.link)
+    preview = not item.whole or bool(re.search(r">\s*Read more\s*</a>\s*</p>\s*\Z", item.content))
+    reason = EMPTY if not item.content else TRUNCATED if preview else None
+    return reading.document(
+        external_id=ids.get(slug, f"p/{slug}"),
+        category="article",
+        url=item.link,
+        title=item.title,
+        content=item.content,
+        content_type="text/html",
+        published_at=item.published_at,
+        metadata={"slug": slug},
+        quarantine=reason,
+        remedy=REMEDY if reason else None,
+    )
+
+
+def _fingerprint(row: Mapping[str, Any]) -> str:
+    names = ("slug", "title", "subtitle", "post_date", "audience", "type", "wordcount", "updated_at")
+    return content_hash(*(row.get(name) for name in names))
+
+
+def _metadata(row: Mapping[str, Any]) -> dict[str, Any]:
+    values = {name: row.get(name) for name in ("slug", "subtitle", "audience", "type")}
+    return {name: html.unescape(str(value)) for name, value in values.items() if value}
+
+
+def _category(kind: object) -> Category:
+    return "post" if kind in ("thread", "note") else "article"
+
+
+def _slug(address: str) -> str:
+    return address.split("?")[0].rstrip("/").rsplit("/", 1)[-1]
+
+
+def _json(content: bytes, url: str) -> Any:
+    try:
+        return json.loads(content)
+    except ValueError as error:
+        raise SourceError(f"{shown(url)} is no JSON ({error}); check that this is a Substack publication.") from error
+
+
+PLATFORM = Platform(
+    name="substack",
+    title="Substack",
+    hint="https://your-name.substack.com",
+    order=30,
+    reads="link",
+    normalise=normalise,
+    collect=collect,
+    is_export=is_export,
+    read_export=read_export,
+)
