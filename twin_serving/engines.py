@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any, Literal, Protocol
 
 from twin_assets.core.errors import InputError, ModelError
@@ -179,21 +180,22 @@ def _pieces(base: Base, generation: Generation) -> Iterator[Piece]:
 class _Stream:
     """Runs generate() in a thread and iterates over its text; an error in the thread is raised here.
 
-    Closing the iteration early ends the generation after the token that is being computed.
+    Closing the iteration early ends the generation after the token that is being computed. It is its own streamer:
+    transformers' holds text back to the next space, and a stop string would be seen that much later.
     """
 
     def __init__(self, base: Base, prompt: Any, generation: Generation, limit: int) -> None:
         import torch
-        from transformers import StoppingCriteriaList, TextIteratorStreamer
+        from transformers import StoppingCriteriaList
 
         self.tokens = 0
         self.cut_off = False
+        self._base = base
+        self._ends = _end_tokens(base)
+        self._queue: SimpleQueue[int | None] = SimpleQueue()
+        self._prompt_seen = False
         self._cancelled = threading.Event()
         self._error: Exception | None = None
-        self._limit = limit
-        self._ends = _end_tokens(base)
-        # The stopping criterion sees every token, so it counts them too.
-        self._streamer: Any = TextIteratorStreamer(base.tokenizer, skip_prompt=True, skip_special_tokens=True)
         arguments: dict[str, Any] = {
             "input_ids": prompt,
             "attention_mask": torch.ones_like(prompt),
@@ -201,27 +203,53 @@ class _Stream:
             "max_time": generation.seconds,
             "pad_token_id": base.tokenizer.pad_token_id,
             "eos_token_id": sorted(self._ends) or None,
-            "stopping_criteria": StoppingCriteriaList([self._count]),
-            "streamer": self._streamer,
+            "stopping_criteria": StoppingCriteriaList([self._stop]),
+            "streamer": self,
             **_sampling(generation),
         }
-        self._thread = threading.Thread(target=self._run, args=(base.model, arguments, generation.seed), daemon=True)
+        self._thread = threading.Thread(target=self._run, args=(arguments, generation.seed), daemon=True)
 
     def __iter__(self) -> Iterator[str]:
         self._thread.start()
+        ids: list[int] = []
+        shown = 0  # tokens whose text has been given
         try:
-            yield from self._streamer
+            while (token := self._queue.get()) is not None:
+                self.tokens += 1
+                self.cut_off = token not in self._ends
+                ids.append(token)
+                # A few tokens of what was shown stay in front: how a token reads can depend on the one before.
+                kept = max(0, shown - 4)
+                fresh = self._decode(ids[kept:])[len(self._decode(ids[kept:shown])) :]
+                if fresh and not fresh.endswith("\ufffd"):  # which may be a character that is still incomplete
+                    shown = len(ids)
+                    yield fresh
+            kept = max(0, shown - 4)
+            yield self._decode(ids[kept:])[len(self._decode(ids[kept:shown])) :]
         finally:
             self.cancel()
             self._thread.join()
         if self._error is not None:
             raise ModelError(f"Generating failed: {_first_line(self._error)}.") from self._error
 
+    def put(self, value: Any) -> None:
+        """Called by generate() with the prompt, then with each token."""
+        if self._prompt_seen:
+            self._queue.put(int(value[-1]))
+        self._prompt_seen = True
+
+    def end(self) -> None:
+        """Called by generate() after the last token."""
+        self._queue.put(None)
+
     def cancel(self) -> None:
         """Ask the generation to end."""
         self._cancelled.set()
 
-    def _run(self, model: Any, arguments: dict[str, Any], seed: int | None) -> None:
+    def _decode(self, ids: list[int]) -> str:
+        return str(self._base.tokenizer.decode(ids, skip_special_tokens=True))
+
+    def _run(self, arguments: dict[str, Any], seed: int | None) -> None:
         import torch
 
         try:
@@ -230,16 +258,14 @@ class _Stream:
             else:
                 torch.manual_seed(seed)
             with torch.inference_mode():
-                model.generate(**arguments)
+                self._base.model.generate(**arguments)
         except Exception as error:  # raised again by the iterating thread
             self._error = error
-            self._streamer.end()
+            self.end()
 
-    def _count(self, ids: Any, _scores: Any, **_: Any) -> Any:
+    def _stop(self, ids: Any, _scores: Any, **_: Any) -> Any:
         import torch
 
-        self.tokens += 1
-        self.cut_off = int(ids[0, -1]) not in self._ends
         return torch.full((ids.shape[0],), self._cancelled.is_set(), device=ids.device, dtype=torch.bool)
 
 
