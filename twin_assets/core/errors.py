@@ -68,3 +68,7 @@ class GateError(TwinError):
 
 class ServingError(TwinError):
     """The serving API could not be reached or answered with an error."""
+
+
+class VectorIndexError(TwinError):
+    """The vector index could not be read or written."""

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 # Something always follows these, so their full stop ends nothing.
 _BEFORE_A_NAME = frozenset(
-    """mr mrs ms mx dr prof st vs e.g i.e cf fig figs eq approx viz resp gen rep sen gov capt lt col sgt hon rev mt ca al
-    dept est bzw z.b""".split()  # noqa: SIM905 (a list a line)
+    """mr mrs ms mx dr prof st vs e.g i.e cf fig figs eq approx viz resp gen rep sen gov capt lt col sgt hon rev mt ca
+    al dept est bzw z.b""".split()  # noqa: SIM905 (a list a line)
 )
 # These abbreviate only before a number: "No. 5", "pp. 3–4", "Sept. 12".
 _BEFORE_A_NUMBER = frozenset(

@@ -1,0 +1,198 @@
+"""Index: the vector index behind one interface, with the same results from both of its backends.
+
+Per category a collection (posts, articles, code) of dense and BM25 vectors. Each collection is searched both ways and
+the lists are fused by reciprocal rank here, over all collections asked for, because an engine fuses within one only.
+Qdrant Edge (index_edge.py) is embedded and the default; a Qdrant server (index_server.py) is used where one is set.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Protocol
+from uuid import UUID
+
+import numpy as np
+import numpy.typing as npt
+
+from twin_assets.core.documents import COLLECTIONS, content_hash
+from twin_assets.core.embedding import SparseVector
+
+# Reciprocal rank fusion (Cormack, Clarke, Büttcher 2009); ranks count from 0, as Qdrant's own fusion does.
+RRF_K = 60
+# Each search gives this many candidates for every hit wanted, and at least the second number.
+CANDIDATES_PER_HIT, FEWEST_CANDIDATES = 4, 64
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One passage as the index keeps it.
+
+    point_hash: changes when anything about the point does; dense: float32 [dimension], L2-normed; sparse: BM25 term
+    weights; payload: what a Hit shows.
+    """
+
+    chunk_id: str
+    point_hash: str
+    collection: str
+    dense: npt.NDArray[np.float32]
+    sparse: SparseVector
+    payload: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A passage found: `text` is `document.text[start:end]`.
+
+    score: reciprocal rank fusion of both searches; similarity: cosine with the question, None where only BM25 found it.
+    """
+
+    chunk_id: str
+    document_id: str
+    collection: str
+    category: str
+    platform: str
+    title: str
+    url: str
+    heading: str
+    text: str
+    start: int
+    end: int
+    published_at: datetime | None
+    score: float
+    similarity: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The hit as JSON-ready values; `published_at` in ISO 8601."""
+        return asdict(self) | {"published_at": self.published_at.isoformat() if self.published_at else None}
+
+
+@dataclass(frozen=True, slots=True)
+class SearchFilter:
+    """Restricts a search: only these platforms, only what was published in [published_from, published_until)."""
+
+    platforms: Sequence[str] = ()
+    published_from: datetime | None = None
+    published_until: datetime | None = None
+
+
+class Index(Protocol):
+    """A vector index. Every method is about one author; authors never see each other's points."""
+
+    def publish(self, author: str, points: Iterable[Point], removed: Sequence[str], *, schema: str) -> str:
+        """Add or replace `points`, drop the chunks `removed`, and return the new version (see version()).
+
+        schema: names the embedding model and the layout; where it is not the published one the index is built anew
+        beside the old, which readers go on using until it is complete.
+        """
+
+    def state(self, author: str, schema: str | None = None) -> dict[str, str]:
+        """point_hash by chunk_id, as published; empty where nothing is published or it is of another schema."""
+
+    def version(self, author: str) -> str | None:
+        """Content hash of what is published, the same for the same points; None where nothing is."""
+
+    def query(
+        self,
+        author: str,
+        collections: Sequence[str],
+        dense: npt.NDArray[np.float32],
+        sparse: SparseVector,
+        limit: int,
+        where: SearchFilter | None = None,
+    ) -> list[Hit]:
+        """The best passages of these collections, best first; raises IndexMissingError where nothing is published."""
+
+
+def open_index(folder: Path, url: str | None = None, api_key: str | None = None) -> Index:
+    """The index of a deployment: a Qdrant server where `url` is given, else Qdrant Edge in `folder`."""
+    if url:
+        from qdrant_client import QdrantClient
+
+        from twin_assets.core.index_server import ServerIndex
+
+        return ServerIndex(QdrantClient(url=url, api_key=api_key, timeout=30, check_compatibility=False))
+    from twin_assets.core.index_edge import EdgeIndex
+
+    return EdgeIndex(folder)
+
+
+def state_version(schema: str, state: Mapping[str, str]) -> str:
+    """Version of an index that holds this state: a content hash."""
+    return content_hash(schema, sorted(state.items()))
+
+
+def point_id(chunk_id: str) -> str:
+    """A chunk's point id: its hash, written as a UUID."""
+    return str(UUID(hex=chunk_id))
+
+
+def chunk_id_of(point: object) -> str:
+    """The chunk whose point id this is."""
+    return str(point).replace("-", "")
+
+
+@dataclass(slots=True)
+class Candidates:
+    """What the searches of one query found: scores by chunk_id, over all collections."""
+
+    dense: dict[str, float] = field(default_factory=dict)
+    sparse: dict[str, float] = field(default_factory=dict)
+    collection: dict[str, str] = field(default_factory=dict)
+
+    def add(self, collection: str, dense: Iterable[tuple[str, float]], sparse: Iterable[tuple[str, float]]) -> None:
+        """Add the results of one collection."""
+        for scores, found in ((self.dense, dense), (self.sparse, sparse)):
+            for chunk_id, score in found:
+                scores[chunk_id] = score
+                self.collection[chunk_id] = collection
+
+    def fuse(self, limit: int, candidates: int) -> list[tuple[str, float]]:
+        """The best `limit` chunks with their fused scores; equal scores are ordered by chunk_id.
+
+        Scores are rounded to a millionth first: engines differ in the last bits, and must not in the order.
+        """
+        fused: dict[str, float] = defaultdict(float)
+        for scores in (self.dense, self.sparse):
+            ranked = sorted(scores, key=lambda chunk_id: (-round(scores[chunk_id], 6), chunk_id))[:candidates]
+            for rank, chunk_id in enumerate(ranked):
+                fused[chunk_id] += 1 / (RRF_K + rank)
+        return sorted(fused.items(), key=lambda item: (-item[1], item[0]))[:limit]
+
+    def hits(self, fused: Sequence[tuple[str, float]], payloads: Mapping[str, Mapping[str, Any]]) -> list[Hit]:
+        """Hits in the order of `fused`, from the payloads by chunk_id."""
+        return [
+            make_hit(chunk_id, self.collection[chunk_id], payloads[chunk_id], score, self.dense.get(chunk_id))
+            for chunk_id, score in fused
+        ]
+
+
+def candidates_for(limit: int) -> int:
+    """How many candidates each search is asked for."""
+    return max(FEWEST_CANDIDATES, CANDIDATES_PER_HIT * limit)
+
+
+def make_payload(author: str, point: Point) -> dict[str, Any]:
+    """The stored payload: the point's own, its author and its hash."""
+    return {**point.payload, "author": author, "point_hash": point.point_hash}
+
+
+def make_hit(chunk_id: str, collection: str, payload: Mapping[str, Any], score: float, similarity: float | None) -> Hit:
+    """A Hit from a stored payload."""
+    published = payload["published_at"]
+    names = ("document_id", "category", "platform", "title", "url", "heading", "text", "start", "end")
+    return Hit(
+        chunk_id=chunk_id, collection=collection, score=score, similarity=similarity,
+        published_at=datetime.fromisoformat(published) if published else None,
+        **{name: payload[name] for name in names},
+    )  # fmt: skip
+
+
+def check_collections(collections: Iterable[str]) -> list[str]:
+    """The collections, each once, in their order; raises ValueError for one that is none."""
+    wanted = list(dict.fromkeys(collections))
+    unknown = set(wanted) - set(COLLECTIONS.values())
+    if unknown:
+        raise ValueError(f"{sorted(unknown)[0]!r} is not a collection; they are {', '.join(COLLECTIONS.values())}.")
+    return wanted
