@@ -8,6 +8,8 @@ import httpx
 
 from twin_assets.core.errors import ServingError
 
+__all__ = ["ServingError", "TwinClient"]
+
 # Two drafts of a model on a slow machine take this long at most.
 DEFAULT_TIMEOUT = 300.0
 

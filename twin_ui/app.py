@@ -7,8 +7,10 @@ import streamlit as st
 
 from twin_serving.client import ServingError
 from twin_ui import parts, state
-from twin_ui.pages import compose, library, models, sources
-from twin_ui.pages.authors import add_author_dialog
+from twin_ui.views import compose, library, models, sources
+from twin_ui.views.authors import add_author_dialog
+
+SIDEBAR_PIXELS = 244
 
 
 def _asset(name: str) -> str:
@@ -39,6 +41,7 @@ def main() -> None:
         page_title="LLM Twin",
         page_icon=_asset("icon.svg"),  # an icon by name would be fetched from the network
         layout="wide",
+        initial_sidebar_state=SIDEBAR_PIXELS,
         menu_items={"about": "LLM Twin drafts in your voice, with receipts. Everything stays on this machine."},
     )
     pages = {

@@ -7,25 +7,27 @@ import altair as alt
 from twin_ui import parts
 
 BAR_HEIGHT = 26
+AXES_HEIGHT = 90
 
 
 def documents_by_platform(counts: Mapping[str, int]) -> alt.LayerChart:
     """Documents of each platform, most first."""
     rows = [{"platform": parts.platform_title(name), "documents": number} for name, number in counts.items()]
-    base = alt.Chart(alt.Data(values=rows)).encode(
+    base = alt.Chart(alt.InlineData(values=rows)).encode(
         y=alt.Y("platform:N", sort="-x", title=None, axis=alt.Axis(ticks=False, domain=False, labelPadding=8)),
         x=alt.X("documents:Q", title=None, axis=None),
         tooltip=["platform:N", "documents:Q"],
     )
     bars = base.mark_bar(cornerRadiusEnd=4, height=16)
     labels = base.mark_text(align="left", dx=5).encode(text=alt.Text("documents:Q", format=","))
-    return (bars + labels).properties(height=max(1, len(rows)) * BAR_HEIGHT)
+    chart: alt.LayerChart = (bars + labels).properties(height=max(1, len(rows)) * BAR_HEIGHT)
+    return chart
 
 
 def losses(versions: Sequence[Mapping[str, float | str]]) -> alt.Chart:
     """Held-out loss of each version beside its base, nats per token; rows of {"version", "model", "loss"}."""
-    return (
-        alt.Chart(alt.Data(values=list(versions)))
+    chart: alt.Chart = (
+        alt.Chart(alt.InlineData(values=list(versions)))
         .mark_bar(cornerRadiusEnd=4)
         .encode(
             y=alt.Y("version:N", title=None, sort=None, axis=alt.Axis(ticks=False, domain=False)),
@@ -34,5 +36,6 @@ def losses(versions: Sequence[Mapping[str, float | str]]) -> alt.Chart:
             color=alt.Color("model:N", title=None, sort=["Tuned", "Base"], legend=alt.Legend(orient="top")),
             tooltip=["version:N", "model:N", alt.Tooltip("loss:Q", format=".3f")],
         )
-        .properties(height=max(1, len(versions)) * BAR_HEIGHT + 30)
+        .properties(height=len(versions) * BAR_HEIGHT + AXES_HEIGHT)
     )
+    return chart

@@ -1,10 +1,22 @@
 // One draft: its sentences as buttons, the source of the one chosen, scores, copy. All text is set as text, never as HTML.
+// Colour tells the origin, the line under a sentence how close it is; the mark behind it says both without either.
 const STATUS = {
-  verbatim: { label: "Word for word", meaning: "Taken word for word from:" },
-  supported: { label: "Supported", meaning: "Close in meaning to:" },
-  unsupported: { label: "No source: check it", meaning: "Nothing published by the author and no link given backs this sentence. Check it before posting." },
+  "verbatim own": { label: "The author's words", meaning: "Word for word from the author's own writing:" },
+  "verbatim link": { label: "The link's words", meaning: "Word for word from the link you gave:" },
+  "supported own": { label: "Close to the author's writing", meaning: "Close in meaning to the author's own writing:" },
+  "supported link": { label: "Close to the link", meaning: "Close in meaning to the link you gave:" },
+  unsupported: { label: "No source: check it", meaning: "Nothing the author published and no link given backs this sentence. Check it before posting." },
   joining: { label: "Joining words", meaning: "Joins two sentences; it claims nothing." },
 };
+
+function look(sentence) {
+  if (!sentence.support.length) return sentence.status;
+  return `${sentence.status} ${sentence.support[0].kind}`;
+}
+
+function described(sentence) {
+  return STATUS[look(sentence)] || STATUS[sentence.status] || { label: sentence.status, meaning: "" };
+}
 
 function element(name, properties = {}, children = []) {
   const made = document.createElement(name);
@@ -17,19 +29,11 @@ function element(name, properties = {}, children = []) {
   return made;
 }
 
-function isDark(root) {
-  const colour = getComputedStyle(root).getPropertyValue("--st-background-color").trim();
-  const probe = element("span", { style: `color:${colour};display:none` });
-  root.append(probe);
-  const channels = getComputedStyle(probe).color.match(/\d+/g) || [255, 255, 255];
-  probe.remove();
-  return channels.slice(0, 3).reduce((sum, channel) => sum + Number(channel), 0) < 384;
-}
-
 function marker(sentence) {
   const numbers = [...new Set(sentence.support.map((item) => item.number))].slice(0, 2);
   if (sentence.status === "unsupported") return "?";
-  return numbers.length ? `[${numbers.join(",")}]` : "";
+  const sign = sentence.support.length && sentence.support[0].kind === "link" ? "↗" : "";
+  return numbers.length ? `[${sign}${numbers.join(",")}]` : "";
 }
 
 function link(item) {
@@ -39,11 +43,10 @@ function link(item) {
 }
 
 function explain(panel, sentence) {
-  const status = STATUS[sentence.status] || { label: sentence.status, meaning: "" };
+  const status = described(sentence);
   const nodes = [element("h4", { text: status.label }), element("p", { text: status.meaning })];
   for (const item of sentence.support) {
-    const origin = item.kind === "link" ? "the link you gave" : "the author's own writing";
-    nodes.push(element("p", {}, [element("strong", { text: `[${item.number}] ` }), link(item), document.createTextNode(` (${origin})`)]));
+    nodes.push(element("p", {}, [element("strong", { text: `[${item.number}] ` }), link(item)]));
     if (item.quote) nodes.push(element("blockquote", { text: item.quote }));
   }
   panel.replaceChildren(...nodes);
@@ -52,8 +55,8 @@ function explain(panel, sentence) {
 
 function sentenceNode(piece, data, panel, root) {
   const sentence = data.sentences[piece.sentence];
-  const status = STATUS[sentence.status] || { label: sentence.status };
-  const node = element("span", { class: `sentence ${sentence.status}`, role: "button", tabindex: "0", "aria-expanded": "false", "aria-description": status.label });
+  const status = described(sentence);
+  const node = element("span", { class: `sentence ${look(sentence)}`, role: "button", tabindex: "0", "aria-expanded": "false", "aria-description": status.label });
   const choose = () => {
     const open = node.getAttribute("aria-expanded") === "true";
     root.querySelectorAll('[aria-expanded="true"]').forEach((other) => other.setAttribute("aria-expanded", "false"));
@@ -100,7 +103,7 @@ function scores(data) {
 
 function toolbar(data, root) {
   const said = element("span", { role: "status" });
-  const copy = element("button", { class: "copy", type: "button", text: "Copy text" });
+  const copy = element("button", { class: data.notice ? null : "copy", type: "button", text: "Copy text" });
   copy.onclick = async () => {
     try {
       await navigator.clipboard.writeText(data.text);
@@ -119,12 +122,12 @@ function toolbar(data, root) {
 }
 
 function legend(data) {
-  const used = new Set(data.sentences.map((sentence) => sentence.status));
+  const used = new Set(data.sentences.map(look));
   const entries = Object.entries(STATUS).filter(([name]) => used.has(name));
-  const mark = { verbatim: "[1]", supported: "[1]", unsupported: "?", joining: "" };
+  const marks = { "verbatim own": "[1]", "supported own": "[1]", "verbatim link": "[↗2]", "supported link": "[↗2]", unsupported: "?" };
   return element("ul", { class: "legend", "aria-label": "What the marks mean" }, entries.map(([name, status]) => {
     const sample = element("span", { class: `sentence ${name}`, text: status.label });
-    if (mark[name]) sample.append(element("sup", { text: mark[name] }));
+    if (marks[name]) sample.append(element("sup", { text: marks[name] }));
     return element("li", {}, [sample]);
   }));
 }
@@ -132,7 +135,6 @@ function legend(data) {
 export default function (component) {
   const { data, parentElement } = component;
   const root = parentElement.querySelector(".draft");
-  root.classList.toggle("dark", isDark(root));
   const panel = element("section", { class: "evidence", "aria-live": "polite", "aria-label": "Source of the chosen sentence" });
   panel.hidden = true;
   const text = element("div", { class: "text" });

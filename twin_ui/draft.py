@@ -64,7 +64,9 @@ def _numbered(sentences: list[Mapping[str, Any]]) -> tuple[list[dict[str, Any]],
             key = (item["kind"], item.get("document_id") or item["url"] or item["title"])
             if key not in numbers:
                 numbers[key] = len(numbers) + 1
-                sources.append({"number": numbers[key], "title": item["title"], "url": item["url"], "kind": item["kind"]})
+                sources.append(
+                    {"number": numbers[key], "title": item["title"], "url": item["url"], "kind": item["kind"]}
+                )
             support.append({**item, "number": numbers[key]})
         shown.append({"status": sentence["status"], "support": support})
     return shown, sources

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from html import escape
 from importlib.resources import files
-from typing import Any
+from typing import Any, Literal
 
 import streamlit as st
 
@@ -74,12 +74,16 @@ def empty(icon: str, title: str, text: str, page: str | None = None, action: str
         st.markdown(f"### :material/{icon}: {title}", text_alignment="center")
         st.markdown(text, text_alignment="center")
         if page:
-            st.page_link(
-                st.session_state["pages"][page],
-                label=action,
-                icon=":material/arrow_forward:",
-                query_params=dict(st.query_params),
-            )
+            go(page, action, "arrow_forward", kind="primary")
+
+
+def go(page: str, label: str, icon: str, kind: Literal["primary", "secondary"] = "secondary") -> None:
+    """A button that leads to a page and keeps the author."""
+    if st.button(label, icon=f":material/{icon}:", type=kind, key=f"go-{page}-{label}"):
+        st.switch_page(
+            st.session_state["pages"][page],
+            query_params={name: st.query_params[name] for name in st.query_params if name == "author"},
+        )
 
 
 def problem(error: Exception | str, key: str) -> None:
@@ -128,15 +132,18 @@ def seconds(value: float) -> str:
 
 def passage(hit: Mapping[str, Any]) -> None:
     """A found passage: where it stands, when, and its words."""
+    platform = platform_title(hit["platform"])
+    title = escape(hit["title"] or f"{platform} {hit['category']}")
+    address = str(hit["url"] or "")
+    if address.startswith(("http://", "https://")):
+        title = f'<a href="{escape(address)}" target="_blank" rel="noopener noreferrer">{title}</a>'
+    about = [
+        platform,
+        hit.get("heading") or "",
+        moment(hit["published_at"]).split(",")[0] if hit.get("published_at") else "",
+    ]
     with st.container(border=True, key=f"passage-{hit['chunk_id']}"):
-        title = plain(hit["title"] or hit["text"][:80])
-        address = str(hit["url"] or "")
-        shown = f"[{title}]({address})" if address.startswith(("http://", "https://")) else title
-        where = [platform_title(hit["platform"])]
-        if hit.get("heading"):
-            where.append(str(hit["heading"]))
-        if hit.get("published_at"):
-            where.append(moment(hit["published_at"]).split(",")[0])
-        st.markdown(f"**{shown}**")
-        st.html(f'<div class="quote">{escape(hit["text"])}</div>')
-        st.html(f'<div class="about">{escape(" · ".join(where))}</div>')
+        st.html(
+            f'<div class="passage-title">{title}</div><div class="quote">{escape(hit["text"])}</div>'
+            f'<div class="about">{escape(" · ".join(filter(None, about)))}</div>'
+        )

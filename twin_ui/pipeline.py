@@ -18,7 +18,8 @@ PARTITION_TAG = "dagster/partition"
 PARTITIONS_DEFINITION = "author"
 ACTIVE = frozenset({"QUEUED", "NOT_STARTED", "MANAGED", "STARTING", "STARTED", "CANCELING"})
 
-_REPOSITORIES = "{repositoriesOrError{__typename ... on RepositoryConnection{nodes{name location{name} jobs{name}}} ... on PythonError{message}}}"
+_REPOSITORIES = """{repositoriesOrError{__typename
+  ... on RepositoryConnection{nodes{name location{name} jobs{name}}} ... on PythonError{message}}}"""
 _ADD_PARTITION = """mutation($key:String!,$name:String!,$repository:RepositorySelector!){
   addDynamicPartition(partitionKey:$key,partitionsDefName:$name,repositorySelector:$repository){
     __typename ... on PythonError{message} ... on UnauthorizedError{message}}}"""
@@ -39,12 +40,13 @@ _RUN = """query($run:ID!,$cursor:String){
     ... on AssetCheckEvaluationEvent{evaluation{checkName success severity description}}}}}}"""
 _LATEST = """query($filter:RunsFilter!){runsOrError(filter:$filter,limit:1){
   __typename ... on Runs{results{runId}} ... on Error{message}}}"""
-_TERMINATE = "mutation($run:String!){terminateRun(runId:$run){__typename ... on Error{message} ... on TerminateRunFailure{message}}}"
+_TERMINATE = """mutation($run:String!){terminateRun(runId:$run){
+  __typename ... on Error{message} ... on TerminateRunFailure{message}}}"""
 
 
 @dataclass
 class Step:
-    """One step of a run as the page shows it. status: waiting, running, done, failed or skipped; times in epoch seconds."""
+    """One step of a run. status: waiting, running, done, failed or skipped; times in epoch seconds."""
 
     key: str
     status: str = "waiting"
@@ -101,12 +103,16 @@ class PipelineClient:
         parameters = {
             "selector": {**repository, "jobName": job},
             "runConfigData": "{}",
-            "executionMetadata": {"tags": [{"key": PARTITION_TAG, "value": author}, {"key": "twin/started_by", "value": "page"}]},
+            "executionMetadata": {
+                "tags": [{"key": PARTITION_TAG, "value": author}, {"key": "twin/started_by", "value": "page"}]
+            },
         }
         answer = self._query(_LAUNCH, parameters=parameters)["launchRun"]
         if answer["__typename"] != "LaunchRunSuccess":
             reasons = answer.get("message") or "; ".join(e["message"] for e in answer.get("errors", []))
-            raise ServingError(f"Dagster did not start the job {job!r} for {author!r}: {reasons or answer['__typename']}.")
+            raise ServingError(
+                f"Dagster did not start the job {job!r} for {author!r}: {reasons or answer['__typename']}."
+            )
         return str(answer["run"]["runId"])
 
     def latest(self, author: str) -> str | None:
@@ -139,7 +145,7 @@ class PipelineClient:
             if any(found["name"] == job for found in node["jobs"]):
                 return {"repositoryName": node["name"], "repositoryLocationName": node["location"]["name"]}
         raise ServingError(
-            f"Dagster at {self.base_url} has no job {job!r}; open its Deployment page to see why the project did not load."
+            f"Dagster at {self.base_url} has no job {job!r}; its Deployment page says why the project did not load."
         )
 
     def _query(self, query: str, **variables: Any) -> dict[str, Any]:

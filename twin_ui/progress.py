@@ -2,11 +2,12 @@
 
 import time
 from html import escape
+from typing import Literal
 
 import streamlit as st
 
-from twin_serving.client import ServingError
 from twin_assets.settings import get_settings
+from twin_serving.client import ServingError
 from twin_ui import parts, state
 from twin_ui.pipeline import Run, Step
 
@@ -14,7 +15,7 @@ POLL_SECONDS = 1.0
 # A queued run starts within a few seconds where Dagster's daemon runs.
 DAEMON_SECONDS = 20.0
 MARKS = {"waiting": "○", "running": "◐", "done": "✓", "failed": "✕", "skipped": "–"}
-JOB_TITLES = {"collect": "Collecting", "twin": "Collecting and training"}
+JOB_TITLES = {"collect": "Collecting", "twin": "Collecting and training", "train": "Training", "release": "Evaluating"}
 # Metadata worth a word beside a finished step, in this order.
 SHOWN_METADATA = ("new", "changed", "removed", "quarantined", "documents", "rejected", "chunks", "embedded", "samples",
                   "upserted", "version", "base_model", "reason")  # fmt: skip
@@ -71,7 +72,9 @@ def _watch_active(author: str) -> None:
 def show(run: Run) -> None:
     """One run as a status block: its steps, what each did, and what to do about a failure."""
     title = JOB_TITLES.get(run.job, parts.step_title(run.job))
-    status = "running" if run.active else "complete" if run.succeeded else "error"
+    status: Literal["running", "complete", "error"] = (
+        "running" if run.active else "complete" if run.succeeded else "error"
+    )
     with st.status(_label(run, title), state=status, expanded=run.active or not run.succeeded):
         if run.steps:
             lines = "".join(_line(step) for step in run.steps.values())
@@ -101,7 +104,8 @@ def _line(step: Step) -> str:
         end = step.ended or time.time()
         time_text = parts.seconds(max(0.0, end - step.started))
     return (
-        f'<li class="{step.status}"><span class="mark" role="img" aria-label="{step.status}">{MARKS[step.status]}</span>'
+        f'<li class="{step.status}">'
+        f'<span class="mark" role="img" aria-label="{step.status}">{MARKS[step.status]}</span>'
         f'<span>{escape(parts.step_title(step.key))}</span><span class="time">{time_text}</span>'
         + (f'<span class="detail">{detail}</span>' if detail else "")
         + "</li>"

@@ -17,7 +17,7 @@ def serving() -> TwinClient:
     """The client of the serving API, one for all visits."""
     settings = get_settings()
     key = settings.api_key.get_secret_value() if settings.api_key else None
-    return TwinClient(settings.serving_url, api_key=key, timeout=180.0)
+    return TwinClient(settings.serving_url, api_key=key)
 
 
 @st.cache_resource
@@ -56,7 +56,7 @@ def choose_author(author: str) -> None:
 
 
 def chosen_author(known: list[str]) -> str | None:
-    """The author of the address, else of the visit, else the first; written back to the address. None: there is none."""
+    """The author of the address, else of the visit, else the first, written back to the address; None: no author."""
     if not known:
         return None
     wanted = (st.query_params.get("author"), st.session_state.get("author"))

@@ -1,6 +1,6 @@
 """Sources: where the author publishes, collecting it, and what was found."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -8,7 +8,7 @@ import streamlit as st
 
 from twin_serving.client import ServingError
 from twin_ui import parts, progress, state
-from twin_ui.pages.authors import add_author_form
+from twin_ui.views.authors import add_author_form
 
 STATUS = {"ok": "Read", "failed": "Failed", "waiting": "Waiting since"}
 COUNTS = ("new", "changed", "unchanged", "removed", "quarantined")
@@ -47,7 +47,8 @@ def _first_visit() -> None:
     st.markdown(
         """<ol class="steps">
         <li><strong>1 Add an author</strong>A name is enough to begin.</li>
-        <li><strong>2 Say where they publish</strong>Profile links, or the export you download from LinkedIn, Medium or Substack.</li>
+        <li><strong>2 Say where they publish</strong>Profile links, or the export you download
+        from LinkedIn, Medium or Substack.</li>
         <li><strong>3 Collect, then compose</strong>Give a prompt and a link; get drafts with their sources.</li>
         </ol>""",
         unsafe_allow_html=True,
@@ -57,7 +58,7 @@ def _first_visit() -> None:
         add_author_form("first-author")
 
 
-def _add(author: str, platforms: list[Mapping[str, Any]]) -> None:
+def _add(author: str, platforms: Sequence[Mapping[str, Any]]) -> None:
     links, exports = st.tabs([":material/link: Profile links", ":material/upload_file: Export file"])
     with links:
         _links_form(author, platforms)
@@ -65,16 +66,20 @@ def _add(author: str, platforms: list[Mapping[str, Any]]) -> None:
         _upload(author, [p["title"] for p in platforms if p["archive"]])
 
 
-def _links_form(author: str, platforms: list[Mapping[str, Any]]) -> None:
+def _links_form(author: str, platforms: Sequence[Mapping[str, Any]]) -> None:
     round_number = st.session_state.setdefault("links_round", 0)
     with st.form(f"links-{author}-{round_number}", border=False):
         st.markdown("Fill in the ones that apply; the rest stay empty.")
         columns = st.columns(2, gap="medium")
         entered: dict[str, str] = {}
         for position, platform in enumerate(platforms):
-            label = platform["title"] if platform["reads"] == "link" else f"{platform['title']} (a folder on this computer)"
+            label = (
+                platform["title"] if platform["reads"] == "link" else f"{platform['title']} (a folder on this computer)"
+            )
             with columns[position % 2]:
-                entered[platform["name"]] = st.text_input(label, placeholder=platform["hint"], key=f"link-{author}-{platform['name']}-{round_number}")
+                entered[platform["name"]] = st.text_input(
+                    label, placeholder=platform["hint"], key=f"link-{author}-{platform['name']}-{round_number}"
+                )
         submitted = st.form_submit_button("Save sources", type="primary", icon=":material/add_link:")
     if submitted:
         _save_links(author, {name: value.strip() for name, value in entered.items() if value.strip()})
@@ -124,7 +129,9 @@ def _upload(author: str, archives: list[str]) -> None:
 def _connected(twin: Mapping[str, Any]) -> None:
     states = {row["source"]: row for row in twin.get("source_states", [])}
     st.subheader("Connected", anchor=False)
-    rows = "".join(_source_row(source, states.get(f"{source['platform']}:{source['location']}")) for source in twin["sources"])
+    rows = "".join(
+        _source_row(source, states.get(f"{source['platform']}:{source['location']}")) for source in twin["sources"]
+    )
     st.html(f'<ul class="rows">{rows}</ul>')
     for row in states.values():
         if row["status"] != "ok" and row.get("message"):
@@ -178,28 +185,30 @@ def _collect(twin: Mapping[str, Any]) -> None:
 
 def _found(twin: Mapping[str, Any]) -> None:
     counted = ", ".join(f"{number:,} from {parts.platform_title(name)}" for name, number in twin["by_platform"].items())
-    st.success(f"**{parts.count(twin['documents'], 'document')}** in the library: {counted}.", icon=":material/library_books:")
+    st.success(
+        f"**{parts.count(twin['documents'], 'document')}** in the library: {counted}.", icon=":material/library_books:"
+    )
     with st.container(horizontal=True):
-        for page, label in (("compose", "Compose a draft"), ("library", "Look through the library")):
-            st.page_link(
-                st.session_state["pages"][page],
-                label=label,
-                icon=":material/arrow_forward:",
-                query_params={"author": twin["id"]},
-            )
+        parts.go("compose", "Compose a draft", "edit_note", kind="primary")
+        parts.go("library", "Look through the library", "library_books")
 
 
-def _quarantined(rows: list[Mapping[str, Any]]) -> None:
+def _quarantined(rows: Sequence[Mapping[str, Any]]) -> None:
     if not rows:
         return
-    st.subheader(f"Set aside ({len(rows):,})", anchor=False)
-    st.markdown("These were found but not used, because what arrived was not the author's full text.")
-    for position, row in enumerate(rows):
-        with st.container(border=True, key=f"quarantine-{position}"):
-            title = row.get("title") or row["url"]
-            st.markdown(f"**{parts.plain(title)}** · {parts.platform_title(row['platform'])}")
-            if row["url"]:
-                st.text(row["url"])
-            st.markdown(f":material/block: {parts.plain(row['reason'])}")
-            if row.get("remedy"):
-                st.markdown(f":material/build: **What to do:** {parts.plain(row['remedy'])}")
+    with parts.card("quarantine"):
+        st.subheader(f"Set aside ({len(rows):,})", anchor=False)
+        st.markdown("Found, but not used: what arrived was not the author's full text.")
+        st.html(f'<ul class="rows">{"".join(_quarantined_row(row) for row in rows)}</ul>')
+
+
+def _quarantined_row(row: Mapping[str, Any]) -> str:
+    title, remedy = row.get("title") or row["url"], row.get("remedy")
+    address = f'<span class="about">{escape(row["url"])}</span>' if row["url"] and row["url"] != title else ""
+    platform = escape(parts.platform_title(row["platform"]))
+    return (
+        f'<li><div><strong>{escape(title)}</strong>{address}</div><div class="state">{platform}</div>'
+        f'<div class="reason"><span>{escape(row["reason"])}</span>'
+        + (f"<span><strong>What to do:</strong> {escape(remedy)}</span>" if remedy else "")
+        + "</div></li>"
+    )

@@ -1,7 +1,7 @@
 """Models: every version with its figures; approve, reject, roll back."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import streamlit as st
 
@@ -16,14 +16,21 @@ STATUS = {
     "retired": (":material/history:", "gray", "Retired: wrote once"),
 }
 NANO = "nano"
+# Versions in the chart, newest first.
+COMPARED = 8
 
 
 def render() -> None:
     """The page."""
     twin = st.session_state["twin"]
-    parts.heading("Models", "What was trained on the author's writing, how well it predicts what it has not seen, and which one writes.")
+    parts.heading(
+        "Models",
+        "What was trained on the author's writing, how well it predicts what it has not seen, and which one writes.",
+    )
     if twin is None:
-        parts.empty("person_add", "No author yet", "A twin is of somebody: add the author first.", "sources", "Add an author")
+        parts.empty(
+            "person_add", "No author yet", "A twin is of somebody: add the author first.", "sources", "Add an author"
+        )
         return
     with parts.reporting("models"):
         models = state.serving().twin(twin["id"])["models"]
@@ -35,7 +42,14 @@ def render() -> None:
         if twin["documents"]:
             _train(twin["id"])
         return
-    _compared(models)
+    if any(model["base_model"] == NANO for model in models):
+        st.warning(
+            "Nano is a model of a few million parameters, made here from this author's writing. It shows that "
+            "training and serving work on this machine; its text is the machinery's proof, not prose. "
+            "Set TWIN_BASE_MODEL to a real model to write with one.",
+            icon=":material/science:",
+        )
+    _compared(models[:COMPARED])
     for model in models:
         _model(twin["id"], model)
     _after(twin["id"], models)
@@ -57,7 +71,10 @@ def _compared(models: Sequence[Mapping[str, Any]]) -> None:
     if rows:
         with parts.card("losses"):
             st.subheader("Tuned against base", anchor=False)
-            st.markdown("How surprised each is by writing of the author that neither saw. A useful model is lower than its base.")
+            st.markdown(
+                "How surprised each is by writing of the author that neither saw. "
+                "A useful model is lower than its base."
+            )
             st.altair_chart(charts.losses(rows), width="stretch")
 
 
@@ -67,10 +84,10 @@ def _model(author: str, model: Mapping[str, Any]) -> None:
     with parts.card(f"model-{version}"):
         with st.container(horizontal=True, vertical_alignment="center"):
             st.subheader(f"Version {version}", anchor=False, width="content")
-            st.badge(meaning, icon=icon, color=colour)  # type: ignore[arg-type]
+            st.badge(meaning, icon=icon, color=colour)
+            if model["base_model"] == NANO:
+                st.badge("Nano: a proof, not prose", icon=":material/science:", color="yellow")
         st.markdown(f"Base **{parts.plain(model['base_model'])}** · trained {parts.moment(model['created_at'])}")
-        if model["base_model"] == NANO:
-            st.warning("Nano shows that the machinery works; its text is proof of that, not prose.", icon=":material/science:")
         _figures(model)
         if status != "approved":
             _decide(author, model)
@@ -82,20 +99,26 @@ def _figures(model: Mapping[str, Any]) -> None:
     if tuned is not None:
         change = None if base is None else tuned - base
         columns[0].metric(
-            "Held-out loss", f"{tuned:.3f}", None if change is None else f"{change:+.3f} against base", delta_color="inverse"
+            "Held-out loss",
+            f"{tuned:.3f}",
+            None if change is None else f"{change:+.3f} against base",
+            delta_color="inverse",
         )
     if base is not None:
         columns[1].metric("Its base", f"{base:.3f}")
     if (voice := model["metrics"].get("voice")) is not None:
         columns[2].metric("Voice", f"{voice:.0f} of 100")
     with st.expander("All figures", icon=":material/table_chart:"):
-        st.table({parts.plain(name.replace("_", " ")): f"{value:,.4g}" for name, value in sorted(model["metrics"].items())})
+        st.table(
+            {parts.plain(name.replace("_", " ")): f"{value:,.4g}" for name, value in sorted(model["metrics"].items())}
+        )
 
 
 def _decide(author: str, model: Mapping[str, Any]) -> None:
     version = model["version"]
+    kind: Literal["primary", "secondary"] = "primary" if model["status"] == "candidate" else "secondary"
     with st.container(horizontal=True):
-        if st.button("Approve", key=f"approve-{version}", icon=":material/check:", type="primary"):
+        if st.button("Approve", key=f"approve-{version}", icon=":material/check:", type=kind):
             _confirm(author, version, "approve")
         if model["status"] == "candidate" and st.button("Reject", key=f"reject-{version}", icon=":material/close:"):
             _confirm(author, version, "reject")
@@ -122,23 +145,29 @@ def _confirm(author: str, version: str, action: str) -> None:
     except ServingError as error:
         st.error(str(error), icon=":material/error:")
     else:
-        state.say({"approve": f"Version {version} is approved.", "reject": f"Version {version} is rejected."}.get(action, "Rolled back."))
+        state.say(
+            {"approve": f"Version {version} is approved.", "reject": f"Version {version} is rejected."}.get(
+                action, "Rolled back."
+            )
+        )
         st.rerun()
 
 
 def _after(author: str, models: Sequence[Mapping[str, Any]]) -> None:
     approved = next((model for model in models if model["status"] == "approved"), None)
-    if approved and any(model["status"] == "retired" for model in models):
-        if st.button("Roll back to the version before", icon=":material/undo:"):
-            _confirm(author, approved["version"], "rollback")
+    earlier = any(model["status"] == "retired" for model in models)
+    if approved and earlier and st.button("Roll back to the version before", icon=":material/undo:"):
+        _confirm(author, approved["version"], "rollback")
     st.markdown(f"[Compare the training runs in MLflow]({get_settings().mlflow_ui_url})")
 
 
 def _train(author: str) -> None:
     with parts.card("train"):
         st.subheader("Train", anchor=False)
-        st.markdown("Trains on what was collected, evaluates through the server that will serve it, and lets the gate decide.")
-        st.button("Collect and train", icon=":material/model_training:", on_click=progress.start, args=("twin", author))
+        st.markdown(
+            "Trains on what was collected, evaluates through the server that will serve it, and lets the gate decide."
+        )
+        st.button("Train a model", icon=":material/model_training:", on_click=progress.start, args=("train", author))
         if failed := st.session_state.pop("start_problem", None):
             st.error(failed, icon=":material/error:")
         progress.watch(author)

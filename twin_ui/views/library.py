@@ -1,14 +1,11 @@
 """Library: what was collected, and searching it."""
 
-from collections.abc import Mapping
-from typing import Any
-
 import streamlit as st
 
 from twin_serving.client import ServingError
 from twin_ui import charts, parts, state
 
-CATEGORIES = {None: "Everything", "post": "Posts", "article": "Articles", "code": "Code"}
+CATEGORIES = {"all": "Everything", "post": "Posts", "article": "Articles", "code": "Code"}
 LIMIT = 10
 
 
@@ -17,32 +14,52 @@ def render() -> None:
     twin = st.session_state["twin"]
     parts.heading("Library", "Everything the twin knows: what the author published, cleaned and searchable.")
     if twin is None:
-        parts.empty("person_add", "No author yet", "A twin is of somebody: add the author first.", "sources", "Add an author")
+        parts.empty(
+            "person_add", "No author yet", "A twin is of somebody: add the author first.", "sources", "Add an author"
+        )
         return
     if not twin["documents"]:
-        parts.empty("library_books", "The library is empty", "Nothing has been collected yet.", "sources", "Go to Sources")
+        parts.empty(
+            "library_books", "The library is empty", "Nothing has been collected yet.", "sources", "Go to Sources"
+        )
         return
     with parts.card("counts"):
         left, right = st.columns([1, 2], vertical_alignment="center")
         left.metric("Documents", f"{twin['documents']:,}")
         right.altair_chart(charts.documents_by_platform(twin["by_platform"]), width="stretch")
     if not twin["index_version"]:
-        parts.empty("manage_search", "Not searchable yet", "The search index is built when collecting ends.", "sources", "Go to Sources")
+        parts.empty(
+            "manage_search",
+            "Not searchable yet",
+            "The search index is built when collecting ends.",
+            "sources",
+            "Go to Sources",
+        )
         return
     _search(twin["id"])
 
 
 def _search(author: str) -> None:
     st.subheader("Search", anchor=False)
-    query = st.text_input("Words or an idea", key="query", bind="query-params", placeholder="what I learned from failing")
+    query = st.text_input(
+        "Words or an idea", key="query", bind="query-params", placeholder="what I learned from failing"
+    )
     category = st.segmented_control(
-        "Kind", list(CATEGORIES), default=None, format_func=lambda name: CATEGORIES[name], label_visibility="collapsed"
+        "Kind",
+        list(CATEGORIES),
+        default="all",
+        required=True,
+        format_func=lambda name: CATEGORIES[name],
+        label_visibility="collapsed",
+        key="kind",
+        bind="query-params",
     )
     if not query.strip():
         return
     try:
         with st.spinner("Searching…"):
-            hits = _found(author, query.strip(), category)
+            wanted = None if category == "all" else category
+            hits = state.serving().search(author, query.strip(), limit=LIMIT, category=wanted)["hits"]
     except ServingError as error:
         parts.problem(error, "search")
         return
@@ -50,7 +67,3 @@ def _search(author: str) -> None:
         parts.empty("search_off", "Nothing found", "Try other words, or look in everything.")
     for hit in hits:
         parts.passage(hit)
-
-
-def _found(author: str, query: str, category: str | None) -> list[Mapping[str, Any]]:
-    return list(state.serving().search(author, query, limit=LIMIT, category=category)["hits"])

@@ -17,9 +17,13 @@ FORMAT = "linkedin_post"
 def render() -> None:
     """The page."""
     twin = st.session_state["twin"]
-    parts.heading("Compose", "Say what the post is about. Drafts come back in the author's voice, each sentence with its source.")
+    parts.heading(
+        "Compose", "Say what the post is about. Drafts come back in the author's voice, each sentence with its source."
+    )
     if twin is None:
-        parts.empty("person_add", "No author yet", "A twin is of somebody: add the author first.", "sources", "Add an author")
+        parts.empty(
+            "person_add", "No author yet", "A twin is of somebody: add the author first.", "sources", "Add an author"
+        )
         return
     if not twin["index_version"]:
         parts.empty(
@@ -81,9 +85,12 @@ def _compose(author: str, prompt: str, links: list[str]) -> None:
 def _answer(answer: Mapping[str, Any]) -> None:
     for link in answer["links"]:
         if link["status"] == "read":
-            st.success(f"Read: {parts.plain(link['title'] or link['url'])}", icon=":material/link:")
+            st.markdown(f":material/link: Read: {parts.plain(link['title'] or link['url'])}")
         else:
-            st.warning(f"Not read: {parts.plain(link['url'])}. {parts.plain(link['message'] or '')}", icon=":material/link_off:")
+            st.warning(
+                f"Not read: {parts.plain(link['url'])}. {parts.plain(link['message'] or '')}",
+                icon=":material/link_off:",
+            )
     drafts = answer["drafts"]
     st.markdown(f"**Prompt:** {parts.plain(answer['prompt'])}")
     for first in range(0, len(drafts), 2):
@@ -129,5 +136,9 @@ def _provenance(answer: Mapping[str, Any]) -> None:
         for hit in answer["sources"]:
             parts.passage(hit)
     used = [f"search index {answer['index_version']}"]
-    used += [f"{name} {answer[key]}" for name, key in (("model", "model_version"), ("base", "base_model"), ("dataset", "dataset_version")) if answer.get(key)]
+    used += [
+        f"{name} {answer[key]}"
+        for name, key in (("model", "model_version"), ("base", "base_model"), ("dataset", "dataset_version"))
+        if answer.get(key)
+    ]
     st.caption(parts.plain(f"Made with {', '.join(used)}. Trace {answer['trace_id']}."))

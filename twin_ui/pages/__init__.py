@@ -1,1 +1,0 @@
-"""One module a page, each with `render()`; app.py puts them into the navigation."""
