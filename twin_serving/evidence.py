@@ -1,0 +1,181 @@
+"""Receipts: ties each sentence of a draft to what says it in the author's documents and the links, or says none does."""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from twin_assets.core.sentences import Span, split_sentences
+from twin_serving.leaning import plain, stems
+
+Embed = Callable[[Sequence[str]], npt.NDArray[np.float32]]
+Status = Literal["verbatim", "supported", "unsupported", "joining"]
+Kind = Literal["own", "link"]
+
+
+class SourceText(Protocol):
+    """Something that can support a sentence: a document, a hit or a page that was read."""
+
+    @property
+    def title(self) -> str: ...
+    @property
+    def url(self) -> str: ...
+    @property
+    def text(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Support:
+    """A passage that says what a sentence says: `quote` is verbatim from it; `score` is 1 for the same words."""
+
+    kind: Kind
+    title: str
+    url: str
+    quote: str
+    score: float
+    document_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DraftSentence:
+    """One sentence of a draft, `draft[start:end]`, with its status and what supports it, best first.
+
+    unfounded: numbers, dates and names in it that stand in no source at all.
+    """
+
+    text: str
+    start: int
+    end: int
+    status: Status
+    support: list[Support] = field(default_factory=list)
+    unfounded: list[str] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, as /v1/compose answers it."""
+        return asdict(self)
+
+
+# A sentence says what a source says from this cosine of MiniLM on, or from the lower one with half the words shared.
+ALIKE, ALIKE_WITH_WORDS, SHARED_WORDS = 0.8, 0.6, 0.5
+MOST_SUPPORTS = 3
+# Source sentences embedded for one draft: those that share most words with some sentence of it.
+MOST_CANDIDATES = 160
+_JOINING = re.compile(
+    r"^(?:From “[^”]+”:|Source: https?://\S+|https?://\S+|Closer to home:|Another example:|[^\w#]+)$", re.IGNORECASE
+)
+_NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
+_SEPARATOR = re.compile(r"(?<=\d)[,.\u202f](?=\d{3}(?!\d))")
+_NAME = re.compile(r"(?<=[\w,;:'’-]\s)[A-Z][\w’'-]*[a-z][\w’'-]*")
+_CAPITALISED = re.compile(r"\b[A-Z][\w’'-]*")
+_QUOTES = str.maketrans({"“": '"', "”": '"', "‘": "'", "’": "'", "\u00a0": " "})
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    kind: Kind
+    title: str
+    url: str
+    document_id: str | None
+    text: str
+    normal: str
+    sentences: list[str]
+
+    def support(self, quote: str, score: float) -> Support:
+        return Support(self.kind, self.title, self.url, quote, round(score, 3), self.document_id)
+
+
+def find_evidence(
+    text: str, documents: Sequence[SourceText], links: Sequence[SourceText], embed: Embed
+) -> list[DraftSentence]:
+    """Every sentence of a draft, by whomever it was written, with what in the author's texts or the links supports it.
+
+    verbatim: the same words stand in a source; supported: a source sentence says the same (cosine and shared words) and
+    has its numbers; unsupported: neither. Numbers, dates and names found in no source are listed and make a sentence
+    unsupported. embed: texts to L2-normed float32 [n, d].
+    """
+    sources = [_source("own", item, getattr(item, "document_id", None)) for item in documents]
+    sources += [_source("link", item, None) for item in links]
+    whole = " ".join(f"{source.title} {source.text}" for source in sources)
+    facts = _numbers(whole) | set(_CAPITALISED.findall(plain(whole)))
+    spans = [span for span in split_sentences(text) if span.text.strip()]
+    found: list[DraftSentence | None] = []
+    for span in spans:
+        if _JOINING.match(span.text):
+            found.append(DraftSentence(span.text, span.start, span.end, "joining"))
+            continue
+        supports = _verbatim(span.text, sources)
+        found.append(DraftSentence(span.text, span.start, span.end, "verbatim", supports) if supports else None)
+    open_texts = [span.text for span, known in zip(spans, found, strict=True) if known is None]
+    likely = iter(_alike(open_texts, sources, embed))
+    return [known or _judge(span, next(likely), facts) for span, known in zip(spans, found, strict=True)]
+
+
+def _source(kind: Kind, item: SourceText, document_id: str | None) -> _Source:
+    sentences = [span.text for span in split_sentences(item.text)]
+    return _Source(kind, item.title, item.url, document_id, item.text, f" {_normal(item.text)} ", sentences)
+
+
+def _normal(text: str) -> str:
+    """Lower case, plain letters, straight quotes, single spaces: what two copies of a sentence have in common."""
+    return " ".join(plain(text).translate(_QUOTES).lower().split())
+
+
+def _verbatim(sentence: str, sources: Sequence[_Source]) -> list[Support]:
+    wanted = _normal(sentence).strip("\"' ")
+    if not wanted:
+        return []
+    found = []
+    for source in sources:
+        if wanted in source.normal and re.search(rf"(?<!\w){re.escape(wanted)}(?!\w)", source.normal):
+            whole = next((quote for quote in source.sentences if wanted in _normal(quote)), sentence)
+            found.append(source.support(whole, 1.0))
+    # Two or three words stand in many a text: they count only as a sentence of their own.
+    if len(wanted.split()) < 4:
+        found = [item for item in found if _normal(item.quote).strip("\"' .!?") == wanted.strip(".!?")]
+    return found[:MOST_SUPPORTS]
+
+
+def _alike(texts: Sequence[str], sources: Sequence[_Source], embed: Embed) -> list[list[tuple[Support, float]]]:
+    """For each text the source sentences most like it, with the share of its words that they have."""
+    if not texts:
+        return []
+    pool = [(source, quote) for source in sources for quote in source.sentences]
+    words = [stems(text) for text in texts]
+    pool_words = [stems(quote) for _, quote in pool]
+    shared = [[len(wanted & own) / max(1, len(wanted)) for own in pool_words] for wanted in words]
+    order = sorted(range(len(pool)), key=lambda index: (-max(row[index] for row in shared), index))
+    chosen = order[:MOST_CANDIDATES]
+    vectors = embed([*texts, *(pool[index][1] for index in chosen)])
+    likeness = vectors[: len(texts)] @ vectors[len(texts) :].T
+    results = []
+    for row, overlap in zip(likeness, shared, strict=True):
+        best = np.argsort(-row, kind="stable")[:MOST_SUPPORTS]
+        results.append(
+            [(pool[chosen[i]][0].support(pool[chosen[i]][1], float(row[i])), overlap[chosen[i]]) for i in best]
+        )
+    return results
+
+
+def _judge(span: Span, likely: Sequence[tuple[Support, float]], facts: set[str]) -> DraftSentence:
+    unfounded = sorted(_facts(span.text) - facts)
+    numbers = _numbers(span.text)
+    supports = [
+        support
+        for support, overlap in likely
+        if (support.score >= ALIKE or (support.score >= ALIKE_WITH_WORDS and overlap >= SHARED_WORDS))
+        and numbers <= _numbers(support.quote)
+    ]
+    status: Status = "supported" if supports and not unfounded else "unsupported"
+    return DraftSentence(span.text, span.start, span.end, status, supports, unfounded)
+
+
+def _numbers(text: str) -> set[str]:
+    return {_SEPARATOR.sub("", match) for match in _NUMBER.findall(plain(text))}
+
+
+def _facts(text: str) -> set[str]:
+    """The numbers of a text, and the words it writes with a capital inside a sentence: names, months, days."""
+    return _numbers(text) | set(_NAME.findall(plain(text)))

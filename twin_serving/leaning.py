@@ -1,0 +1,182 @@
+"""Does a sentence stand on its own? What tells that it leans on text that is left behind, or on a day that has passed.
+
+English only: in other languages nothing is recognised, and passages are then kept with what precedes them as far as
+the layout (lists, colons, short fragments) tells.
+"""
+
+import re
+import unicodedata
+
+from twin_assets.core.embedding import STOP_WORDS as FUNCTION_WORDS
+
+# Words that say nothing of a subject, besides the function words.
+STOP_WORDS = FUNCTION_WORDS | frozenset(
+    """also always another anything because best better come day different even ever every everybody everything get give
+    good happen just keep lesson let like long lot make makes many may might much must need never nobody nothing often
+    one people post linkedin put really see since somebody something still take tell thing things tip upon us use used
+    using value want way well within work would write year yet""".split()  # noqa: SIM905 (words, not a list of lines)
+)
+_START = re.compile(
+    r"""^["'“‘(\[]*(?:
+    (?:this|that|these|those|it|he|she|they|them|him|his|her|hers|their|theirs|its|one|ones|both|either|neither|none|
+       each|such|same|another|others?|most|many|some|few|several|half|
+       so|but|and|or|nor|then|also|too|because|instead|however|yet|still|thus|hence|therefore|otherwise|meanwhile|
+       similarly|likewise|next|finally|lastly|second|secondly|third|thirdly|fourth|again|afterwards?|later|besides|
+       conversely|accordingly|consequently|moreover|furthermore|additionally|nevertheless|nonetheless|though|
+       not|no|yes|nope|maybe|perhaps|which|who|until|beyond|than|now|here|literally|unfortunately|luckily|surprisingly|
+       ours|mine|yours|either|since|after\ that|before\ that|even\ so)\b
+    |(?:it|that|he|she|they|what)['’](?:s|re|d|ll)\b
+    |(?:for\ (?:example|instance)|in\ (?:fact|short|other\ words|the\ end|that\ case|this\ case)|as\ a\ result|
+       of\ course|at\ (?:that|this|first|the\ same\ time)|on\ the\ (?:other|contrary|way)|like\ (?:this|that)|
+       from\ (?:this|that|there)|with\ (?:this|that)|except\ (?:for|that)|e\.g\.|i\.e\.|p\.?s\b|
+       (?:\w+\ ){1,3}later\b)
+    |(?:\w+|\d[\d.,]*)\ (?:were|was|of\ (?:them|those|these|which|the|it)|more|others)\b
+    |(?:two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)\ (?!people|things)\w+\s+
+       (?:\w+ed|were|had|has|have)\b
+    )""",
+    re.IGNORECASE | re.VERBOSE,
+)
+# What ties to the thought before and can stand after another part of the same document.
+_TIE = re.compile(
+    r"^(?:so|but|and|yet|still|however|thus|hence|therefore|overall|in\s+short|in\s+the\s+end)\b,?\s*", re.IGNORECASE
+)
+# Words that open well although the list above has them: "Most teams …", "Some people …", "It is hard to …".
+_START_FINE = re.compile(
+    r"^(?:(?:most|many|some|few|several)\s+[a-z]{3,}|no\s+(?:one|code|team|plan|tool)|half\s+of\s+all|"
+    r"it(?:['’]s| is| was| takes| took)\s+(?:\w+\s+)?(?:hard|easy|good|great|worth|important|time|possible|better|"
+    r"funny|rare|clear|true)|here(?:['’]s| is| are)\s|now\s+is|each\s+(?:morning|week|month|day|year)|"
+    r"one\s+(?:of\s+(?:the|my|our)|day|wet|year|thing|person)|not\s+(?:every|all)|no\s+\w+\s+(?:has|should|is|can)\b)",
+    re.IGNORECASE,
+)
+_SUPERLATIVE = re.compile(
+    r"^the\s+(?:\w+(?:est)|most|least|best|worst|first\s+(?:time|rule)|only\s+\w+\s+(?:that|who|I)|way|more|less|new|"
+    r"last\s+\d|problem\s+with|trouble\s+with|point\s+of|\w+\s+(?:taught|of\s+a))\b",
+    re.IGNORECASE,
+)
+_BACKWARD = re.compile(
+    r"\b(?:the\s+(?:same|other|others|former|latter|rest|second|third|fourth|fifth|two|three|four|five|six|seven)|"
+    r"(?:rule|question|number|step|option|reason|point)\s+\d|these|those|(?:all|both|none|one|half|two|three|third|part)\s+of\s+(?:them|it|that|this)|"
+    r"(?:do|did|does|done|doing)\s+(?:so|it|this|that)|that['’]s\s+(?:it|why|how|what|when)|this|such\s+(?:a|an)|"
+    r"yours|the\s+above|as\s+(?:above|before)|first\s+one|that\s+(?:page|job|day|one|way|week|is\s+why)|like\s+that|two\s+more)\b"
+    r"|\b(?:one|ones|another|others)[.,;!?]",
+    re.IGNORECASE,
+)
+_THIS_FINE = re.compile(r"\bthis\s+(?:year|month|week|morning|quarter)\b", re.IGNORECASE)
+_PERSON = re.compile(r"\b(?:he|she|him|his|hers|her)\b", re.IGNORECASE)
+_THING = re.compile(r"\b(?:it|its)\b", re.IGNORECASE)
+_THINGS = re.compile(r"\b(?:they|them|their)\b", re.IGNORECASE)
+# What a pronoun later in the sentence can stand for: somebody, one thing, several.
+_SOMEBODY = re.compile(
+    r"\b(?:whoever|somebody|someone|nobody|everybody|person|(?:an?|the|my|our|every|each)\s+\w+)\b|(?<=\s)(?!We\b|You\b|But\b|And\b)[A-Z][a-z]+"
+)
+_ONE = re.compile(
+    r"\b(?:an?|the|my|our|your|every|each|no|some|any|what|if)\s+\w+|(?<=\s)(?!We\b|You\b)[A-Z]\w+|\w+ing\b"
+)
+_SEVERAL = re.compile(
+    r"\b(?:people|whoever|somebody|nobody|everybody|teams?|women|men|children)\b|\b\w{3,}(?<![sui])s\b"
+)
+_NAMED = re.compile(r"\b(?!I\b|We\b|You\b|The\b|My\b|Our\b|If\b|When\b|What\b|A\b|An\b)[A-Z][a-z]{2,}\b")
+_DEFINITE = re.compile(r"\b[Tt]h(?:e|at|is)\s+(?:\w+\s+){0,1}?(\w{3,})\b")
+_TIME_BOUND = re.compile(
+    r"(?:^|[.!?]\s+)today(?=[,'’])|"
+    r"\b(?:tomorrow|tonight|yesterday|this\s+(?:weekend|evening|afternoon|morning|monday|tuesday|wednesday|thursday|friday)|"
+    r"next\s+(?:week|weekend|month|monday|tuesday|wednesday|thursday|friday|saturday|sunday)|a\s+few\s+hours|"
+    r"(?:mon|tues|wednes|thurs|fri|satur|sun)day,?\s+\d{1,2}(?:st|nd|rd|th)?\b|last\s+night|"
+    r"\d{1,2}(?:st|nd|rd|th)?\s+(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*|just\s+(?:now|released|launched)|"
+    r"happy\s+(?:new\s+year|birthday|diwali|holidays)|season['’]s\s+greetings|(?:merry\s+)?christmas)\b",
+    re.IGNORECASE | re.MULTILINE,
+)
+_CALL = re.compile(
+    r"\b(?:sign\s*up|register|rsvp|join\s+(?:us|me)|subscribe|follow\s+me|dm\s+me|apply\s+(?:here|now)|fill\s+(?:this|in)|"
+    r"book\s+(?:a|your)\s+\w+|see\s+you\s+(?:there|all|at)|we(?:['’]re|\s+are)\s+hiring|looking\s+for\s+an?|internship|e?mail\s+me|dear\s+\w+|interested\s+in\s+an?|link\s+in|in\s+the\s+comments|"
+    r"congrat\w*|thank\s+you|thanks\s+(?:to|for)|shout-?out|webinar|giveaway|i['’]ll\s+(?:be|share|talk|show|post)|will\s+be\s+speaking|"
+    r"is\s+(?:live|online)\s+(?:now)?|read\s+(?:more|on)|full\s+(?:article|post|story|talk|video|analysis|list)|comment\s+below)\b",
+    re.IGNORECASE,
+)
+_DEICTIC = re.compile(
+    r"\b(?:see|in|from|via)?\s*(?:the\s+)?(?:picture|screenshot|photo|image|slides?|video|carousel|attached|attachment|below|"
+    r"transcript|podcast\s+below|this\s+(?:post|article|talk|thread|essay|chart))\b",
+    re.IGNORECASE,
+)
+_MENTION = re.compile(r"\w@\w|(?<![\w.])@[A-Za-z]\w+|\{\{|urn:li:")
+_MARKUP = re.compile(
+    r"\]\(|`|\*\w|\w\*|(?<!\w)_\w[^_]*_(?!\w)|^\s*(?:#{1,6}\s|\||>|!\[|<\w+)|</?\w+[^>]*>", re.MULTILINE
+)
+_LIST_MARK = re.compile(r"^\s*(?:[•→▶✅❌🔹🔸▪️➡️*+–—-]|\d{1,2}[.)]|[a-z][.)])\s+|^\s*(?:\.{3}|…)")
+_ENDING = re.compile(r"(?<=\w{3})(?:ings?|ten|ed|es|ers?|ly|s|e)$")
+_WORD = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*")
+_CLOSED = re.compile(
+    r"\b(?:is|are|see|listed|details|more|link|list|shown)\s+below\b|(?:^|[.!?)])\s*here(?:['’]s|\s+is|\s+are)[^.:!?\n]*[.!](?=\s|$)",
+    re.I | re.M,
+)
+_OCCASION = re.compile(r"\b(?:recently|talk|workshop|session|meetup|conference|hackathon|in 20[012]\d)\b", re.I)
+
+
+def plain(text: str) -> str:
+    """The text as a reader hears it: mathematical bold and italic letters folded to plain ones (NFKC)."""
+    return unicodedata.normalize("NFKC", text)
+
+
+def stems(text: str) -> set[str]:
+    """Content words without stop words, ending and all but five letters: "dashboard" meets "dashboards"."""
+    words = (match.lower().replace("-", "") for match in _WORD.findall(plain(text)))
+    return {_ENDING.sub("", word)[:5] for word in words if len(word) > 2 and word not in STOP_WORDS}
+
+
+def is_english(text: str) -> bool:
+    """Whether a fifth or more of the words are English function words."""
+    words = [word.lower() for word in _WORD.findall(plain(text))]
+    return bool(words) and sum(word in FUNCTION_WORDS for word in words) >= 0.2 * len(words)
+
+
+def is_list_item(line: str) -> bool:
+    """Whether a line is an item of a list."""
+    mark = line.lstrip()[:1]
+    return bool(_LIST_MARK.match(line)) or bool(mark and unicodedata.category(mark) == "So")
+
+
+def names(text: str) -> set[str]:
+    """Words written with a capital inside a sentence: people, places, products."""
+    return set(_NAMED.findall(plain(text)))
+
+
+def leaning(sentence: str, left_behind: str, present: str = "") -> float:
+    """How much a sentence leans on text that would be left out: 0 stands alone, 1 cannot.
+
+    left_behind: what precedes it in its document and is not taken along; present: what stands before it in the draft
+    and comes from the same document.
+    """
+    text = plain(sentence).strip()
+    if is_list_item(text) or text[:1].islower() or text[:1].isdigit() or len(text.split()) < 4:
+        return 1.0
+    if tie := _TIE.match(text):
+        rest = text[tie.end() :]
+        return max(0.6, leaning(rest[:1].upper() + rest[1:], left_behind, present))
+    if _START.match(text) and not _START_FINE.match(text):
+        return 1.0
+    backward = _BACKWARD.search(_THIS_FINE.sub(" ", text))
+    if backward and left_behind:
+        return 0.9
+    for pronoun, antecedent in ((_PERSON, _SOMEBODY), (_THING, _ONE), (_THINGS, _SEVERAL)):
+        found = pronoun.search(text)
+        if found and left_behind and not antecedent.search(" " + text[: found.start()]):
+            return 0.9
+    if not left_behind:
+        return 0.0
+    omitted = stems(left_behind) - stems(present)
+    if stems(" ".join(_DEFINITE.findall(text))) & omitted:
+        return 0.8
+    if re.match(r"(?:The|My|Our)\b", text) and not _SUPERLATIVE.match(text):
+        return 0.6
+    first = text.split()[0].strip("\"'“”‘’,.")
+    if first in names(text + " " + text) and first in left_behind:
+        return 0.5
+    return 0.2 if names(text) & (names(left_behind) - names(present)) else 0.0
+
+
+def flaws(text: str) -> float:
+    """What speaks against using a passage again: 1 (a day that has passed, a call to act, a mention, markup) forbids it."""
+    text = plain(text)
+    if any(pattern.search(text) for pattern in (_TIME_BOUND, _CALL, _MENTION, _MARKUP, _CLOSED)):
+        return 1.0
+    return min(0.9, 0.3 * bool(_DEICTIC.search(text)) + 0.4 * bool(_OCCASION.search(text)))
