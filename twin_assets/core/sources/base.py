@@ -77,7 +77,8 @@ class Reading:
     known: Callable[[], Mapping[str, str]] = field(default=lambda: {})
 
     def document(self, **values: Any) -> RawDocument:
-        """A RawDocument of this source."""
+        """A RawDocument of this source; halves of surrogate pairs, which no table can hold, become U+FFFD."""
+        values = {name: _storable(value) if isinstance(value, str) else value for name, value in values.items()}
         return RawDocument(author=self.author.id, platform=self.source.platform, source=self.source.key, **values)
 
     @property
@@ -134,13 +135,18 @@ def collect_export(reading: Reading, platform: Platform) -> Iterator[Event]:
 def web_address(location: str) -> tuple[str, str, list[str]]:
     """(scheme and host, host, parts of the path) of what a person typed as a link; raises InputError."""
     text = location.strip()
-    if not re.match(r"https?://", text, re.I):
+    bare = not re.match(r"https?://", text, re.IGNORECASE)  # then a name without a dot is no host, but a typing error
+    if bare:
         text = f"https://{text}"
     parts = urlsplit(text)
     host = (parts.hostname or "").lower()
-    if not re.fullmatch(r"[a-z0-9-]+(\.[a-z0-9-]+)+|localhost|[0-9a-f:]*:[0-9a-f:]*", host):
+    if not re.fullmatch(r"[a-z0-9-]+(\.[a-z0-9-]+)*|[0-9a-f:]*:[0-9a-f:]*", host) or (bare and "." not in host):
         raise InputError(f"{location!r} is not a web address; give one such as https://example.org.")
     return f"{parts.scheme.lower()}://{parts.netloc.lower()}", host, [p for p in parts.path.split("/") if p]
+
+
+def _storable(text: str) -> str:
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def moment(text: object) -> datetime | None:

@@ -25,11 +25,12 @@ def collect(reading: Reading) -> Iterator[Event]:
         return
     for item in feed.items:
         if item.guid:
-            yield Found(_document(reading, item))
+            yield Found(document(reading, item))
     yield Done({"feed": feed.cursor})
 
 
-def _document(reading: Reading, item: Item) -> RawDocument:
+def document(reading: Reading, item: Item) -> RawDocument:
+    """A feed item as a document; one with a summary only is quarantined."""
     quarantine = remedy = None
     if not item.content:
         quarantine, remedy = EMPTY, f"the feed carries no text for it; add the texts as files, from {item.link}"

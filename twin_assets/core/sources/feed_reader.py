@@ -15,7 +15,7 @@ from twin_assets.core.sources.base import Reading, moment, plain_words
 from twin_assets.core.sources.quarantine import judge_page
 from twin_assets.core.web import WebResponse, shown
 
-SUMMARY = 120  # words; a titled item shorter than that has a summary and not the text
+SUMMARY = 120  # words; a titled item shorter than that, without a paragraph, has a summary and not the text
 _END = re.compile(rb"</(rss|feed|rdf:RDF)>\s*(<!--.*?-->\s*)*\Z", re.IGNORECASE | re.DOTALL)
 _MORE = re.compile(r"(\[?(…|\.\.\.)\]?|(continue reading|read more)\W*)$", re.IGNORECASE)
 
@@ -39,7 +39,8 @@ class Item:
         if self.has_content or not self.title:
             return True
         text = re.sub(r"<[^>]+>", " ", self.content).strip()
-        return plain_words(self.content, "text/html") >= SUMMARY and not _MORE.search(text)
+        long = plain_words(self.content, "text/html") >= SUMMARY
+        return (long or "</p>" in self.content) and not _MORE.search(text)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ MOST_FILES = 20_000
 _OTHERS_FOLDERS = frozenset(
     """node_modules bower_components vendor vendors third_party third-party thirdparty external extern deps
     site-packages dist build out target bin obj venv env __pycache__ pods carthage godeps coverage fixtures
-    testdata snapshots __snapshots__ generated gen migrations minified static public assets""".split()
+    testdata snapshots __snapshots__ generated gen migrations minified static public assets""".split()  # noqa: SIM905
 )
 _GENERATED_NAMES = re.compile(
     r"\.min\.(js|css)$|\.bundle\.js$|[-.]lock(\.\w+)?$|(^|/)(package-lock\.json|go\.sum|poetry\.lock|pnpm-lock\.yaml)$"
