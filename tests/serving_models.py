@@ -6,6 +6,8 @@ from twin_assets.core.registry import ModelVersion, Registry
 
 CONTEXT = 512
 TEXT = [
+    # Every byte of the alphabet is ASCII, so that whatever a random model answers can be read and split.
+    "<|system|>\n<|user|>\n<|assistant|>\n 0123456789 abcdefghijklmnopqrstuvwxyz ABCDEFGHIJKLMNOPQRSTUVWXYZ",
     "I wrote about tests today. A test that cannot fail says nothing.",
     "Shipping small changes is a habit, not a heroic act.",
     "What did you learn this week? Tell me in the comments.",
@@ -24,7 +26,6 @@ def make_base(folder: Path, seed: int = 0) -> Path:
     trainer = trainers.BpeTrainer(
         vocab_size=320,
         special_tokens=["<|end|>"],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
     raw.train_from_iterator(TEXT, trainer)

@@ -17,6 +17,7 @@ from twin_assets.core.errors import (
     TwinError,
     UnknownAuthorError,
     UnknownModelError,
+    VectorIndexError,
 )
 from twin_serving.models import NoApprovedModelError
 
@@ -31,6 +32,7 @@ STATUS: tuple[tuple[type[TwinError], int], ...] = (
     (FetchError, 502),
     (ModelError, 503),
     (LakeError, 503),
+    (VectorIndexError, 503),
     (TwinError, 400),
 )
 

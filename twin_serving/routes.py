@@ -1,6 +1,7 @@
 """The routes beside chat: health, search, compose, feedback; and what the web process loads while it starts."""
 
 import logging
+import os
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -8,12 +9,15 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, FastAPI, Response
 
 from twin_assets.core.errors import InputError, TwinError
 from twin_assets.core.workspace import Workspace
 from twin_assets.settings import Settings
+from twin_serving.client import TwinClient
+from twin_serving.composer import Composer
 from twin_serving.schemas import ComposeRequest, FeedbackRequest, SearchRequest
+from twin_serving.server import PROCESS_HEADER
 from twin_serving.twins import decision_routes, twin_routes
 from twin_serving.worker import end_with_parent
 
@@ -35,8 +39,10 @@ def _health() -> APIRouter:
     router = APIRouter(tags=["state"])
 
     @router.get("/health")
-    def health() -> dict[str, str]:
+    def health(response: Response) -> dict[str, str]:
         """The server lives; /ready says whether its workers are up."""
+        # running_server makes sure by this that it is its own child that answers on the port.
+        response.headers[PROCESS_HEADER] = str(os.getppid())
         return {"status": "ok"}
 
     return router
@@ -44,6 +50,10 @@ def _health() -> APIRouter:
 
 def _writing(workspace: Workspace, candidate: tuple[str, str] | None) -> APIRouter:
     router = APIRouter(prefix="/v1", tags=["writing"])
+    settings = workspace.settings
+    key = settings.api_key.get_secret_value() if settings.api_key else None
+    itself = TwinClient(f"http://127.0.0.1:{settings.port}", api_key=key)
+    composer = Composer(workspace, itself.chat, candidate)
 
     @router.post("/search")
     def search(request: SearchRequest) -> dict[str, Any]:
@@ -60,9 +70,7 @@ def _writing(workspace: Workspace, candidate: tuple[str, str] | None) -> APIRout
     @router.post("/compose")
     def compose(request: ComposeRequest) -> dict[str, Any]:
         """Drafts with receipts: assembled from the author's own sentences, and the approved model's."""
-        from twin_serving.composer import Composer
-
-        return Composer(workspace, candidate).compose(request)
+        return composer.compose(request)
 
     @router.post("/feedback", status_code=201)
     def feedback(request: FeedbackRequest) -> dict[str, str]:

@@ -25,6 +25,7 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 # The names LitServe binds to, by what a person may write.
 HOSTS = {"127.0.0.1": "127.0.0.1", "localhost": "127.0.0.1", "0.0.0.0": "0.0.0.0", "::": "::"}  # noqa: S104
 REQUEST_SECONDS = 300
+PROCESS_HEADER = "X-Serving-Process"
 START_SECONDS = 120.0
 STOP_SECONDS = 40.0
 
@@ -161,7 +162,8 @@ def _wait_for_health(
         if child.poll() is not None:
             raise ServingError(f"The serving API ended while starting (code {child.returncode}): {_tail(log)}")
         try:
-            if httpx.get(f"{url}/health", timeout=5).status_code == 200:
+            # Only our own child counts: another server may have taken the port since it was found free.
+            if httpx.get(f"{url}/health", timeout=5, trust_env=False).headers.get(PROCESS_HEADER) == str(child.pid):
                 return
         except httpx.TransportError:
             pass

@@ -1,0 +1,212 @@
+"""The composer: from a prompt and links to drafts, each sentence with its receipt, each draft with its scores.
+
+Models are asked through the server's own chat endpoint, so that they live in the inference worker alone.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from twin_assets.core.authors import Author
+from twin_assets.core.errors import ServingError
+from twin_assets.core.prompts import FORMS, messages
+from twin_assets.core.workspace import Workspace
+from twin_serving.assemble import assemble, subject_of
+from twin_serving.budget import TEMPLATE_TOKENS, budget_of
+from twin_serving.evidence import DraftSentence, find_evidence
+from twin_serving.library import AuthorLibrary, Libraries
+from twin_serving.links import LinkText, read_links
+from twin_serving.models import model_folders, split_model_name
+from twin_serving.schemas import ComposeRequest
+from twin_serving.twins import nano_notice
+
+if TYPE_CHECKING:
+    from twin_assets.core.index import Hit
+    from twin_assets.core.registry import ModelVersion
+
+logger = logging.getLogger(__name__)
+
+# Passages that are looked at for a draft, and those that are listed as its sources.
+SEARCHED, LISTED = 60, 8
+# A model's draft that repeats this share of itself from one place is a copy, not a draft.
+COPIED = 0.5
+
+# Asks the server's own chat endpoint: (model, messages, options) to OpenAI's answer. Raises ServingError.
+Chat = Callable[..., dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """What a draft may draw on, and what it is asked to be."""
+
+    author: Author
+    request: ComposeRequest
+    library: AuthorLibrary
+    hits: "list[Hit]"
+    links: list[LinkText]
+
+    @property
+    def read_links(self) -> list[LinkText]:
+        """The links whose text can be used."""
+        return [link for link in self.links if link.status == "read"]
+
+
+class Composer:
+    """Drafts for the authors of a workspace; safe to share between threads."""
+
+    def __init__(self, workspace: Workspace, chat: Chat, candidate: tuple[str, str] | None = None) -> None:
+        self.workspace = workspace
+        self.chat = chat
+        self.candidate = candidate
+        self.libraries = Libraries(workspace)
+
+    def compose(self, request: ComposeRequest) -> dict[str, Any]:
+        """The answer of /v1/compose: the assembled draft first, then the model's where one is approved.
+
+        Raises UnknownAuthorError, IndexMissingError and LakeError; a link or a model that fails is said in the answer.
+        """
+        material = self._gather(request)
+        index_version = self.workspace.index.version(request.author)
+        drafts = [self._assembled(material)]
+        version, written = self._written(material)
+        if isinstance(written, str):
+            drafts[0]["problems"].append(written)
+        elif written is not None:
+            drafts.append(written)
+        answer = {
+            "author": request.author,
+            "format": request.format,
+            "prompt": request.prompt,
+            "trace_id": uuid4().hex,
+            "index_version": index_version,
+            "model_version": version.version if version else None,
+            "dataset_version": version.dataset_version if version else None,
+            "base_model": version.base_model if version else None,
+            "links": [link.to_dict() for link in material.links],
+            "sources": [hit.to_dict() for hit in material.hits[:LISTED]],
+            "drafts": drafts,
+        }
+        self._keep(answer)
+        return answer
+
+    def _gather(self, request: ComposeRequest) -> Material:
+        author = self.workspace.authors.get(request.author)
+        with self.workspace.web() as web:
+            links = read_links(request.links, web)
+        titles = " ".join(link.title for link in links)
+        query = f"{subject_of(request.prompt)} {titles}".strip()
+        categories = ["post", "article"] if FORMS[request.format].category != "code" else None
+        hits = self.workspace.retriever.search(author.id, query, limit=SEARCHED, categories=categories)
+        return Material(author, request, self.libraries.of(author.id), hits, links)
+
+    def _assembled(self, material: Material) -> dict[str, Any]:
+        documents = material.library.in_order([hit.document_id for hit in material.hits])
+        draft = assemble(
+            material.request.prompt,
+            documents,
+            material.read_links,
+            self.workspace.embedder.embed,
+            style=material.library.style,
+        )
+        return self._draft("assembled", draft.text, draft.sentences, draft.problems, None, material)
+
+    def _written(self, material: Material) -> "tuple[ModelVersion | None, dict[str, Any] | str | None]":
+        """The version that answered and its draft, or a sentence why there is none; (None, None) without a model."""
+        author = material.author.id
+        served = self._served(author)
+        if served is None:
+            return None, None
+        conversation, tokens = self._conversation(material, served)
+        try:
+            answer = self.chat(author, conversation, max_tokens=tokens)
+        except ServingError as error:
+            return None, f"The model could not draft: {error}"
+        # Another version may have been approved while this one was asked: the answer says which it was.
+        _, number = split_model_name(answer["system_fingerprint"])
+        version = served if number == served.version else self.workspace.registry.get(author, str(number))
+        text = str(answer["choices"][0]["message"]["content"]).strip()
+        documents = material.library.in_order([hit.document_id for hit in material.hits[:LISTED]])
+        sentences = find_evidence(text, documents, material.read_links, self.workspace.embedder.embed)
+        problems = [] if text else ["The model's draft is empty."]
+        if answer["choices"][0]["finish_reason"] == "length":
+            problems.append(f"The draft was cut off at {tokens} tokens.")
+        notice = nano_notice(version.is_nano)
+        return version, self._draft("model", text, sentences, problems, notice, material)
+
+    def _served(self, author: str) -> "ModelVersion | None":
+        if self.candidate is not None and self.candidate[0] == author:
+            return self.workspace.registry.get(*self.candidate)
+        return self.workspace.registry.approved(author)
+
+    def _conversation(self, material: Material, version: "ModelVersion") -> tuple[list[dict[str, str]], int]:
+        """The messages within the model's context, and the tokens left to the answer."""
+        base, _ = model_folders(self.workspace, version)
+        budget = budget_of(base)
+        request = material.request
+        # A post is about as long as the author's usual one: at two characters a token that has room to spare.
+        usual = material.library.style.length // 2 + 64
+        tokens = min(request.max_tokens or usual, budget.context // 2)
+        bare = messages(material.author.name, request.format, request.prompt, "-")
+        asked = sum(budget.count(message["content"]) for message in bare)
+        room = budget.context - tokens - asked - TEMPLATE_TOKENS
+        notes = budget.notes(_passages(material), room)
+        return messages(material.author.name, request.format, request.prompt, notes), tokens
+
+    def _draft(
+        self,
+        kind: str,
+        text: str,
+        sentences: Sequence[DraftSentence],
+        problems: Sequence[str],
+        notice: str | None,
+        material: Material,
+    ) -> dict[str, Any]:
+        library, form = material.library, FORMS[material.request.format]
+        overlap = round(library.overlap(text), 3)
+        problems = list(problems)
+        if len(text) > form.characters:
+            problems.append(f"{len(text):,} characters; {form.noun} may have {form.characters:,}.")
+        unsupported = sum(sentence.status == "unsupported" for sentence in sentences)
+        if unsupported:
+            problems.append(f"{unsupported} of {len(sentences)} sentences have no source.")
+        if kind == "model" and overlap > COPIED:
+            problems.append(f"{overlap:.0%} of it is one passage already published.")
+        voice = round(library.scorer.score(text).score, 1) if library.scorer and text else None
+        return {
+            "draft_id": uuid4().hex,
+            "kind": kind,
+            "text": text,
+            "notice": notice,
+            "sentences": [sentence.to_dict() for sentence in sentences],
+            "scores": {"voice": voice, "characters": len(text), "overlap": overlap},
+            "problems": problems,
+        }
+
+    def _keep(self, answer: dict[str, Any]) -> None:
+        """Write the drafts to the lake: feedback and preference pairs refer to them."""
+        from twin_assets.core.lake import json_text
+
+        shared = {name: answer[name] for name in ("author", "prompt", "index_version", "dataset_version", "trace_id")}
+        rows = [
+            {
+                **shared,
+                **{name: draft[name] for name in ("draft_id", "kind", "text")},
+                "created_at": datetime.now(UTC),
+                "links": json_text(answer["links"]),
+                "sentences": json_text(draft["sentences"]),
+                "scores": json_text(draft["scores"]),
+                "model_version": answer["model_version"] if draft["kind"] == "model" else None,
+            }
+            for draft in answer["drafts"]
+        ]
+        self.workspace.lake.append("drafts", rows)
+
+
+def _passages(material: Material) -> list[str]:
+    """Notes for a model, most useful first: the links' beginnings and the author's passages by turns."""
+    links = [f"{link.title}\n{link.text}"[:4_000] for link in material.read_links]
+    own = [hit.text for hit in material.hits[:LISTED]]
+    return [*own[:2], *links, *own[2:]]
