@@ -19,7 +19,8 @@ PARTITIONS_DEFINITION = "author"
 ACTIVE = frozenset({"QUEUED", "NOT_STARTED", "MANAGED", "STARTING", "STARTED", "CANCELING"})
 
 _REPOSITORIES = """{repositoriesOrError{__typename
-  ... on RepositoryConnection{nodes{name location{name} jobs{name}}} ... on PythonError{message}}}"""
+  ... on RepositoryConnection{nodes{name location{name} jobs{name}}} ... on PythonError{message}}
+  workspaceOrError{... on Workspace{locationEntries{locationOrLoadError{__typename ... on PythonError{message}}}}}}"""
 _ADD_PARTITION = """mutation($key:String!,$name:String!,$repository:RepositorySelector!){
   addDynamicPartition(partitionKey:$key,partitionsDefName:$name,repositorySelector:$repository){
     __typename ... on PythonError{message} ... on UnauthorizedError{message}}}"""
@@ -94,7 +95,7 @@ class PipelineClient:
 
     def __init__(self, base_url: str, timeout: float = 30.0) -> None:
         self.base_url = base_url.rstrip("/")
-        self._http = httpx.Client(timeout=timeout)
+        self._http = httpx.Client(timeout=timeout, trust_env=False)
 
     def launch(self, job: str, author: str) -> str:
         """Start a job for one author and return the run's id; the author becomes a partition if it is none yet."""
@@ -139,13 +140,20 @@ class PipelineClient:
         _checked(answer, "TerminateRunSuccess", f"stop run {run_id}")
 
     def _repository_of(self, job: str) -> dict[str, str]:
-        answer = self._query(_REPOSITORIES)["repositoriesOrError"]
-        nodes = _checked(answer, "RepositoryConnection", "list its jobs")["nodes"]
+        answer = self._query(_REPOSITORIES)
+        nodes = _checked(answer["repositoriesOrError"], "RepositoryConnection", "list its jobs")["nodes"]
         for node in nodes:
             if any(found["name"] == job for found in node["jobs"]):
                 return {"repositoryName": node["name"], "repositoryLocationName": node["location"]["name"]}
+        entries = answer["workspaceOrError"].get("locationEntries", ())
+        loaded = (
+            entry["locationOrLoadError"] or {"__typename": "", "message": "it is still loading"} for entry in entries
+        )
+        reasons = [str(state["message"]).strip().splitlines()[0] for state in loaded if "message" in state]
+        reason = "; ".join(reasons) or "the project is not loaded there"
         raise ServingError(
-            f"Dagster at {self.base_url} has no job {job!r}; its Deployment page says why the project did not load."
+            f"Dagster at {self.base_url} has no job {job!r}: {reason}. "
+            "Its Deployment page says more; try again once that is mended."
         )
 
     def _query(self, query: str, **variables: Any) -> dict[str, Any]:

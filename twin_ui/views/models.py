@@ -15,7 +15,6 @@ STATUS = {
     "rejected": (":material/block:", "red", "Rejected"),
     "retired": (":material/history:", "gray", "Retired: wrote once"),
 }
-NANO = "nano"
 # Versions in the chart, newest first.
 COMPARED = 8
 
@@ -42,7 +41,7 @@ def render() -> None:
         if twin["documents"]:
             _train(twin["id"])
         return
-    if any(model["base_model"] == NANO for model in models):
+    if any(model["is_nano"] for model in models):
         st.warning(
             "Nano is a model of a few million parameters, made here from this author's writing. It shows that "
             "training and serving work on this machine; its text is the machinery's proof, not prose. "
@@ -85,7 +84,7 @@ def _model(author: str, model: Mapping[str, Any]) -> None:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.subheader(f"Version {version}", anchor=False, width="content")
             st.badge(meaning, icon=icon, color=colour)
-            if model["base_model"] == NANO:
+            if model["is_nano"]:
                 st.badge("Nano: a proof, not prose", icon=":material/science:", color="yellow")
         st.markdown(f"Base **{parts.plain(model['base_model'])}** · trained {parts.moment(model['created_at'])}")
         _figures(model)
@@ -95,19 +94,19 @@ def _model(author: str, model: Mapping[str, Any]) -> None:
 
 def _figures(model: Mapping[str, Any]) -> None:
     tuned, base = losses_of(model)
-    columns = st.columns(3)
+    row = st.container(horizontal=True, gap="large")
     if tuned is not None:
         change = None if base is None else tuned - base
-        columns[0].metric(
+        row.metric(
             "Held-out loss",
             f"{tuned:.3f}",
             None if change is None else f"{change:+.3f} against base",
             delta_color="inverse",
         )
     if base is not None:
-        columns[1].metric("Its base", f"{base:.3f}")
+        row.metric("Its base", f"{base:.3f}", width="content")
     if (voice := model["metrics"].get("voice")) is not None:
-        columns[2].metric("Voice", f"{voice:.0f} of 100")
+        row.metric("Voice", f"{voice:.0f} of 100", width="content")
     with st.expander("All figures", icon=":material/table_chart:"):
         st.table(
             {parts.plain(name.replace("_", " ")): f"{value:,.4g}" for name, value in sorted(model["metrics"].items())}

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from html import escape
+from pathlib import Path
 from typing import Any
 
 import streamlit as st
@@ -98,6 +99,8 @@ def _save_links(author: str, entered: Mapping[str, str]) -> None:
     if problems:
         for problem in problems:
             st.error(problem, icon=":material/error:")
+        if len(problems) < len(entered):
+            st.info("The other sources are saved; correct this one and save again.", icon=":material/info:")
         return
     st.session_state["links_round"] += 1
     state.say(f"{parts.count(len(entered), 'source')} saved. Next: start collecting.")
@@ -139,6 +142,11 @@ def _connected(twin: Mapping[str, Any]) -> None:
             show(f"{parts.platform_title(row['platform'])}: {parts.plain(row['message'])}")
 
 
+def _place(location: str) -> str:
+    """Where a source is, for people: an import's file is named by its content, which tells them nothing."""
+    return f"Export file {Path(location).stem[:8]}" if location.startswith("imports/") else location
+
+
 def _source_row(source: Mapping[str, Any], row: Mapping[str, Any] | None) -> str:
     if row is None:
         status, when, counted = "new", "Not collected yet", ""
@@ -149,7 +157,7 @@ def _source_row(source: Mapping[str, Any], row: Mapping[str, Any] | None) -> str
         counted = ", ".join(numbers) or "nothing found"
     return (
         f'<li class="{escape(status)}"><div><strong>{escape(parts.platform_title(source["platform"]))}</strong>'
-        f'<span class="about">{escape(source["location"])}</span></div>'
+        f'<span class="about">{escape(_place(source["location"]))}</span></div>'
         f'<div class="state"><span>{escape(when)}</span><span class="about">{escape(counted)}</span></div></li>'
     )
 
