@@ -65,7 +65,8 @@ def add_error_answers(app: FastAPI) -> None:
     async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"] if part != "body")
-        message = f"The request is not valid{f' at {where}' if where else ''}: {first['msg']}."
+        problem = first["msg"].removeprefix("Value error, ")
+        message = f"The request is not valid{f' at {where}' if where else ''}: {problem}."
         return JSONResponse(error_body(message, 400, where or None), 400)
 
     @app.exception_handler(Exception)

@@ -17,7 +17,7 @@ from twin_assets.core.workspace import Workspace
 from twin_serving.assemble import assemble, subject_of
 from twin_serving.budget import TEMPLATE_TOKENS, budget_of
 from twin_serving.evidence import DraftSentence, find_evidence
-from twin_serving.library import AuthorLibrary, Libraries
+from twin_serving.library import AuthorLibrary, EmbeddingMemory, Libraries
 from twin_serving.links import LinkText, read_links
 from twin_serving.models import model_folders, split_model_name
 from twin_serving.schemas import ComposeRequest
@@ -62,6 +62,7 @@ class Composer:
         self.chat = chat
         self.candidate = candidate
         self.libraries = Libraries(workspace)
+        self.embed = EmbeddingMemory(lambda texts: workspace.embedder.embed(texts))
 
     def compose(self, request: ComposeRequest) -> dict[str, Any]:
         """The answer of /v1/compose: the assembled draft first, then the model's where one is approved.
@@ -108,7 +109,7 @@ class Composer:
             material.request.prompt,
             documents,
             material.read_links,
-            self.workspace.embedder.embed,
+            self.embed,
             style=material.library.style,
         )
         return self._draft("assembled", draft.text, draft.sentences, draft.problems, None, material)
@@ -129,7 +130,7 @@ class Composer:
         version = served if number == served.version else self.workspace.registry.get(author, str(number))
         text = str(answer["choices"][0]["message"]["content"]).strip()
         documents = material.library.in_order([hit.document_id for hit in material.hits[:LISTED]])
-        sentences = find_evidence(text, documents, material.read_links, self.workspace.embedder.embed)
+        sentences = find_evidence(text, documents, material.read_links, self.embed)
         problems = [] if text else ["The model's draft is empty."]
         if answer["choices"][0]["finish_reason"] == "length":
             problems.append(f"The draft was cut off at {tokens} tokens.")
@@ -174,14 +175,13 @@ class Composer:
             problems.append(f"{unsupported} of {len(sentences)} sentences have no source.")
         if kind == "model" and overlap > COPIED:
             problems.append(f"{overlap:.0%} of it is one passage already published.")
-        voice = round(library.scorer.score(text).score, 1) if library.scorer and text else None
         return {
             "draft_id": uuid4().hex,
             "kind": kind,
             "text": text,
             "notice": notice,
             "sentences": [sentence.to_dict() for sentence in sentences],
-            "scores": {"voice": voice, "characters": len(text), "overlap": overlap},
+            "scores": {"voice": library.voice(text), "characters": len(text), "overlap": overlap},
             "problems": problems,
         }
 

@@ -4,8 +4,8 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from tests.serving_models import CONTEXT, make_adapter, make_base
 
+from tests.serving_models import CONTEXT, make_adapter, make_base
 from twin_assets.core.errors import InputError, ModelError
 from twin_serving.engines import EnginePool, Generation, Piece
 
