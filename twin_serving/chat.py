@@ -51,7 +51,7 @@ class Message(BaseModel):
         return {"role": "system" if self.role == "developer" else self.role, "content": self.text}
 
 
-class ChatRequest(ChatCompletionRequest):
+class ChatRequest(ChatCompletionRequest):  # type: ignore[misc]
     """OpenAI's request as far as this server follows it; other fields are ignored."""
 
     model: str = Field(min_length=1, description="author, author@version, or author@base")
@@ -67,7 +67,7 @@ class ChatRequest(ChatCompletionRequest):
     stream_options: StreamOptions | None = None
 
 
-class ChatSpec(OpenAISpec):
+class ChatSpec(OpenAISpec):  # type: ignore[misc]
     """OpenAISpec whose endpoint is written out; the worker's side is the spec's own."""
 
     # The annotations of this method are FastAPI's: it must stay free of `from __future__ import annotations`.
@@ -116,7 +116,8 @@ class ChatSpec(OpenAISpec):
 
 def _choice(request: ChatRequest, served: str, index: int) -> ChatRequest:
     seed = None if request.seed is None else request.seed + index
-    return request.model_copy(update={"model": served, "seed": seed})
+    choice: ChatRequest = request.model_copy(update={"model": served, "seed": seed})
+    return choice
 
 
 async def _pieces(first: Reply, replies: list[AsyncIterator[Reply]]) -> AsyncIterator[tuple[int, Reply]]:

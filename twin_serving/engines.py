@@ -7,31 +7,18 @@ This module knows nothing about authors, the registry or HTTP.
 import itertools
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from queue import SimpleQueue
 from typing import Any, Literal, Protocol
 
 from twin_assets.core.errors import InputError, ModelError
+from twin_serving.streaming import Generation, TextStream, first_line
 
 # Weights smaller than this gain nothing from bfloat16 and are served as they were trained.
 SMALL_WEIGHTS_BYTES = 200_000_000
 DEFAULT_MAX_TOKENS = 512
-
-
-@dataclass(frozen=True, slots=True)
-class Generation:
-    """What to generate: messages as {"role", "content"}; temperature 0 is greedy; seed None draws anew each time."""
-
-    messages: Sequence[dict[str, str]]
-    max_tokens: int | None = None
-    temperature: float = 0.7
-    top_p: float = 1.0
-    seed: int | None = None
-    stop: tuple[str, ...] = ()
-    seconds: float = 240.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +67,7 @@ class Base:
             )
         except (OSError, ValueError) as error:
             raise ModelError(
-                f"The base model in {folder} cannot be loaded ({_first_line(error)}); train or download it again."
+                f"The base model in {folder} cannot be loaded ({first_line(error)}); train or download it again."
             ) from error
         self.model: Any = model.to(self.device).eval()
         self.plain = True  # no adapter wrapper yet
@@ -114,7 +101,7 @@ class Base:
                     self.model.load_adapter(folder, adapter_name=name)
             except (OSError, ValueError, RuntimeError, KeyError) as error:
                 raise ModelError(
-                    f"The adapter in {folder} does not fit its base model ({_first_line(error)}); train it again."
+                    f"The adapter in {folder} does not fit its base model ({first_line(error)}); train it again."
                 ) from error
             self.adapters[key] = name
             while len(self.adapters) > self.max_adapters:
@@ -161,7 +148,7 @@ def _pieces(base: Base, generation: Generation) -> Iterator[Piece]:
             "shorten them to leave room for an answer."
         )
     limit = min(generation.max_tokens or DEFAULT_MAX_TOKENS, room)
-    stream = _Stream(base, torch.tensor([prompt], device=base.device), generation, limit)
+    stream = TextStream(base.model, base.tokenizer, torch.tensor([prompt], device=base.device), generation, limit)
     held = ""
     for text in stream:
         held += text
@@ -175,111 +162,6 @@ def _pieces(base: Base, generation: Generation) -> Iterator[Piece]:
             yield Piece(held[:ready], len(prompt), stream.tokens)
             held = held[ready:]
     yield Piece(held, len(prompt), stream.tokens, "length" if stream.cut_off else "stop")
-
-
-class _Stream:
-    """Runs generate() in a thread and iterates over its text; an error in the thread is raised here.
-
-    Closing the iteration early ends the generation after the token that is being computed. It is its own streamer:
-    transformers' holds text back to the next space, and a stop string would be seen that much later.
-    """
-
-    def __init__(self, base: Base, prompt: Any, generation: Generation, limit: int) -> None:
-        import torch
-        from transformers import StoppingCriteriaList
-
-        self.tokens = 0
-        self.cut_off = False
-        self._base = base
-        self._ends = _end_tokens(base)
-        self._queue: SimpleQueue[int | None] = SimpleQueue()
-        self._prompt_seen = False
-        self._cancelled = threading.Event()
-        self._error: Exception | None = None
-        arguments: dict[str, Any] = {
-            "input_ids": prompt,
-            "attention_mask": torch.ones_like(prompt),
-            "max_new_tokens": limit,
-            "max_time": generation.seconds,
-            "pad_token_id": base.tokenizer.pad_token_id,
-            "eos_token_id": sorted(self._ends) or None,
-            "stopping_criteria": StoppingCriteriaList([self._stop]),
-            "streamer": self,
-            **_sampling(generation),
-        }
-        self._thread = threading.Thread(target=self._run, args=(arguments, generation.seed), daemon=True)
-
-    def __iter__(self) -> Iterator[str]:
-        self._thread.start()
-        ids: list[int] = []
-        shown = 0  # tokens whose text has been given
-        try:
-            while (token := self._queue.get()) is not None:
-                self.tokens += 1
-                self.cut_off = token not in self._ends
-                ids.append(token)
-                # A few tokens of what was shown stay in front: how a token reads can depend on the one before.
-                kept = max(0, shown - 4)
-                fresh = self._decode(ids[kept:])[len(self._decode(ids[kept:shown])) :]
-                if fresh and not fresh.endswith("\ufffd"):  # which may be a character that is still incomplete
-                    shown = len(ids)
-                    yield fresh
-            kept = max(0, shown - 4)
-            yield self._decode(ids[kept:])[len(self._decode(ids[kept:shown])) :]
-        finally:
-            self.cancel()
-            self._thread.join()
-        if self._error is not None:
-            raise ModelError(f"Generating failed: {_first_line(self._error)}.") from self._error
-
-    def put(self, value: Any) -> None:
-        """Called by generate() with the prompt, then with each token."""
-        if self._prompt_seen:
-            self._queue.put(int(value[-1]))
-        self._prompt_seen = True
-
-    def end(self) -> None:
-        """Called by generate() after the last token."""
-        self._queue.put(None)
-
-    def cancel(self) -> None:
-        """Ask the generation to end."""
-        self._cancelled.set()
-
-    def _decode(self, ids: list[int]) -> str:
-        return str(self._base.tokenizer.decode(ids, skip_special_tokens=True))
-
-    def _run(self, arguments: dict[str, Any], seed: int | None) -> None:
-        import torch
-
-        try:
-            if seed is None:
-                torch.seed()
-            else:
-                torch.manual_seed(seed)
-            with torch.inference_mode():
-                self._base.model.generate(**arguments)
-        except Exception as error:  # raised again by the iterating thread
-            self._error = error
-            self.end()
-
-    def _stop(self, ids: Any, _scores: Any, **_: Any) -> Any:
-        import torch
-
-        return torch.full((ids.shape[0],), self._cancelled.is_set(), device=ids.device, dtype=torch.bool)
-
-
-def _sampling(generation: Generation) -> dict[str, Any]:
-    if generation.temperature == 0:
-        return {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
-    return {"do_sample": True, "temperature": generation.temperature, "top_p": generation.top_p, "top_k": 0}
-
-
-def _end_tokens(base: Base) -> set[int]:
-    """Ids that end an answer: the model's own list and the tokenizer's end of sequence."""
-    configured = base.model.generation_config.eos_token_id
-    ends = set(configured if isinstance(configured, list) else [configured])
-    return {int(token) for token in ends | {base.tokenizer.eos_token_id} if token is not None}
 
 
 def _stop_at(text: str, stops: tuple[str, ...]) -> int | None:
@@ -301,10 +183,6 @@ def _dtype(folder: Path, device: str) -> Any:
     size = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
     fast = bool(torch.cpu._is_avx512_bf16_supported())
     return torch.bfloat16 if fast and size >= SMALL_WEIGHTS_BYTES else torch.float32
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
 
 
 class EnginePool:

@@ -15,11 +15,11 @@ from twin_assets.core.workspace import Workspace
 from twin_assets.settings import Settings
 from twin_serving.answers import status_of
 from twin_serving.chat import ChatRequest, ChatSpec
-from twin_serving.engines import Generation
 from twin_serving.models import ServedModels
+from twin_serving.streaming import Generation
 
 
-class ChatAPI(LitAPI):
+class ChatAPI(LitAPI):  # type: ignore[misc]
     """Answers chat requests with the version that serves the author named as `model`."""
 
     def __init__(self, settings: Settings, candidate: tuple[str, str] | None = None) -> None:

@@ -7,7 +7,8 @@ import pytest
 
 from tests.serving_models import CONTEXT, make_adapter, make_base
 from twin_assets.core.errors import InputError, ModelError
-from twin_serving.engines import EnginePool, Generation, Piece
+from twin_serving.engines import EnginePool, Piece
+from twin_serving.streaming import Generation
 
 ASK = [{"role": "user", "content": "Write about tests."}]
 
