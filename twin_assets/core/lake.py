@@ -173,8 +173,8 @@ class Lake:
 
         for attempt in range(1, COMMIT_ATTEMPTS + 1):
             try:
-                write_deltalake(
-                    self.uri(table), frame.to_arrow(), mode=mode, predicate=predicate,  # type: ignore[arg-type]
+                write_deltalake(  # type: ignore[call-overload]
+                    self.uri(table), frame.to_arrow(), mode=mode, predicate=predicate,
                     partition_by=["author"], storage_options=self.storage_options,
                 )  # fmt: skip
                 return
@@ -210,21 +210,23 @@ def derive(
     the rest is not touched, and not read beyond its key and hash. Each batch is one transaction, so a killed run keeps
     the batches it finished and the next run does the others.
 
-    upstream: a table of the lake or a frame; key: unique in the upstream, and a column of the downstream;
+    upstream: a table of the lake or a frame; key: names its rows (rows alike in key and hash are one and the same), and
+    is a column of the downstream; hash_column: of the upstream, may be the key itself;
     function: takes upstream rows and returns downstream rows without author, input_hash and derived_version, at
     least one for every key: what is left out says so in a row of its own, or it would be tried again for ever;
     version: of the function, changing when its results would; progress: called with (rows done, rows to do).
     Raises LakeError where the function loses or invents a key.
     """
+    columns = list(dict.fromkeys([key, hash_column]))
     if isinstance(upstream, str):
-        current = lake.read(upstream, author, columns=[key, hash_column], where=where)
+        current = lake.read(upstream, author, columns=columns, where=where)
     else:
-        current = (upstream if where is None else upstream.filter(where)).select(key, hash_column)
-    current = current.unique()
+        current = (upstream if where is None else upstream.filter(where)).select(columns)
+    current = current.select(pl.col(key), pl.col(hash_column).alias("input_hash")).unique()
     seen = lake.read(downstream, author, columns=[key, "input_hash", "derived_version"]).unique()
     fresh = seen.filter(pl.col("derived_version") == version)
-    stale = current.join(fresh, left_on=[key, hash_column], right_on=[key, "input_hash"], how="anti").sort(key)
-    new = stale.join(seen, on=key, how="anti").height
+    stale = current.join(fresh, on=[key, "input_hash"], how="anti").sort(key)
+    known = set(stale.join(seen, on=key, how="semi")[key])
     gone = [] if keep_gone else seen.select(key).unique().join(current, on=key, how="anti")[key].to_list()
 
     if gone:
@@ -240,17 +242,16 @@ def derive(
         lost = set(keys) ^ set(results[key].to_list())
         if lost:
             raise LakeError(f"Deriving {downstream} lost or invented {len(lost)} keys, among them {sorted(lost)[0]}.")
-        results = results.drop("input_hash", "derived_version", "author", strict=False).join(
-            batch.rename({hash_column: "input_hash"}), on=key
-        )
+        results = results.drop("input_hash", "derived_version", "author", strict=False).join(batch, on=key)
         results = results.with_columns(author=pl.lit(author), derived_version=pl.lit(version))
-        lake.replace(downstream, author, key, keys if seen.height else [], results)
+        # A batch of keys never seen needs no search for rows to drop: it is appended, without reading the table.
+        lake.replace(downstream, author, key, [] if known.isdisjoint(keys) else keys, results)
         written += results.height
         if progress is not None:
             progress(done + len(keys), stale.height)
     return Derivation(
-        new=new,
-        changed=stale.height - new,
+        new=stale.height - len(known),
+        changed=len(known),
         unchanged=current.height - stale.height,
         removed=len(gone),
         written=written,
