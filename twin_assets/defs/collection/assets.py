@@ -5,7 +5,7 @@ import dagster as dg
 from twin_assets.core.collection import collect_platform, source_states
 from twin_assets.core.sources import PLATFORMS
 from twin_assets.defs.partitions import authors
-from twin_assets.defs.reporting import OWNERS, progress_to_log, table
+from twin_assets.defs.reporting import OWNERS, say, table
 from twin_assets.resources.workspace import WorkspaceResource
 
 RAW_COLUMNS = ["document_id", "raw_hash", "removed_at"]
@@ -30,7 +30,7 @@ def _raw_asset(platform: str) -> dg.AssetsDefinition:
     def raw(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> dg.MaterializeResult:
         stores = workspace.open()
         author = stores.authors.get(context.partition_key)
-        results = collect_platform(stores, author, platform, progress_to_log(context, descriptor.title))
+        results = collect_platform(stores, author, platform, say(context))
         for result in results:
             context.log.info(
                 f"{result.source}: {result.status}, {result.new} new, {result.changed} changed; {result.message}"
