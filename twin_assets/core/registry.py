@@ -32,9 +32,9 @@ UNSAFE_SUFFIXES = frozenset({".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt"})
 class ModelVersion:
     """One trained model of an author.
 
-    version: number within the author's models; base_model: "nano", a hub id or a folder; fingerprint: hash of
-    all that decides the training's result; status: candidate, approved, rejected or retired (approved once);
-    metrics: the figures of its training and evaluation.
+    version: number within the author's models; base_model: "nano", a hub id or a folder, and base_identity its
+    revision; fingerprint: hash of all that decides the training's result; status: candidate, approved, rejected or
+    retired (approved once); metrics: the figures of its training and evaluation.
     """
 
     author: str
@@ -48,6 +48,7 @@ class ModelVersion:
     fingerprint: str
     status: str
     created_at: datetime
+    base_identity: str = ""
     metrics: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -103,6 +104,7 @@ class Registry:
         folder: Path,
         base_model: str,
         is_nano: bool,
+        base_identity: str,
         dataset_version: str,
         corpus_version: str,
         code_version: str,
@@ -128,6 +130,7 @@ class Registry:
             self._client.create_registered_model(name, tags={"author": author})
         tags = {
             "base_model": base_model,
+            "base_identity": base_identity,
             "is_nano": str(is_nano).lower(),
             "dataset_version": dataset_version,
             "corpus_version": corpus_version,
@@ -190,9 +193,7 @@ class Registry:
         """Mark a version as refused; raises GateError for the one that is served."""
         found = self.get(author, version)
         if found.status == "approved":
-            raise GateError(
-                f"Version {version} of {author!r} is being served; roll back first, then reject it."
-            )
+            raise GateError(f"Version {version} of {author!r} is being served; roll back first, then reject it.")
         self._decide(found, "reject", reason, by)
         self._client.set_model_version_tag(self._name(author), version, "status", "rejected")
         return self.get(author, version)
@@ -251,8 +252,7 @@ class Registry:
         """The version's evaluation, None where it has none."""
         run_id = self.get(author, version).run_id
         if not any(
-            entry.path == "evaluation/report.json"
-            for entry in self._client.list_artifacts(run_id, "evaluation")
+            entry.path == "evaluation/report.json" for entry in self._client.list_artifacts(run_id, "evaluation")
         ):
             return None
         with tempfile.TemporaryDirectory() as scratch:
@@ -337,6 +337,7 @@ class Registry:
             corpus_version=tags["corpus_version"],
             code_version=tags["code_version"],
             fingerprint=tags["fingerprint"],
+            base_identity=tags["base_identity"],
             status="approved" if number == approved else tags.get("status", "candidate"),
             created_at=datetime.fromtimestamp(entry.creation_timestamp / 1000, UTC),
             metrics=json.loads(tags.get("metrics", "{}")),
@@ -375,7 +376,5 @@ class Registry:
 def _refuse_unsafe(folder: Path) -> Path:
     unsafe = sorted(p.name for p in folder.rglob("*") if p.suffix in UNSAFE_SUFFIXES)
     if unsafe:
-        raise ModelError(
-            f"{folder} holds {unsafe[0]}, a weights format that can run code; only safetensors is used."
-        )
+        raise ModelError(f"{folder} holds {unsafe[0]}, a weights format that can run code; only safetensors is used.")
     return folder
