@@ -83,5 +83,7 @@ def _redact_numbers(text: str) -> tuple[str, int]:
 
     found = list(PhoneNumberMatcher(text, None, leniency=Leniency.VALID))
     for match in reversed(found):
-        text = text[: match.start] + PHONE + text[match.end :]
+        # The matcher takes a parenthesis around the number for its beginning.
+        start = match.start + (match.raw_string.startswith("(") and ")" not in match.raw_string)
+        text = text[:start] + PHONE + text[match.end :]
     return text, len(found)
