@@ -44,6 +44,9 @@ class Settings(BaseSettings):
         description="Comma-separated host or host:port names that fetches may open although private.",
     )
     github_token: SecretStr | None = None
+    linkedin_token: SecretStr | None = Field(
+        default=None, description="OAuth token of LinkedIn's Member Data Portability API."
+    )
     request_timeout: float = Field(default=20.0, description="Seconds a remote read may take.")
 
     host: str = Field(default="127.0.0.1", description="Address the serving API binds to.")

@@ -30,6 +30,10 @@ class BlockedAddressError(FetchError):
     """The URL leads to an address the guarded client does not open (private, loopback, metadata)."""
 
 
+class DisallowedError(FetchError):
+    """The site's robots.txt does not let programs read the page."""
+
+
 class RateLimitedError(FetchError):
     """The platform asked to wait; `retry_at` is the epoch second at which to go on, if it said so."""
 
