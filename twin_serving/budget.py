@@ -35,7 +35,7 @@ class TokenBudget:
         return len(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
     def cut(self, text: str, tokens: int) -> str:
-        """The beginning of the text that has at most this many tokens, ending at a space."""
+        """The beginning of the text that has at most this many tokens, ending between words."""
         if tokens <= 0:
             return ""
         if self.count(text) <= tokens:
@@ -44,7 +44,8 @@ class TokenBudget:
             end = tokens * CHARACTERS_PER_TOKEN
         else:
             end = self._tokenizer.encode(text, add_special_tokens=False).offsets[tokens - 1][1]
-        return text[:end].rsplit(maxsplit=1)[0] if " " in text[:end] else text[:end]
+        beginning, *rest = text[:end].rsplit(maxsplit=1)
+        return beginning if rest else text[:end]
 
     def notes(self, passages: Sequence[str], room: int) -> str:
         """The passages, most useful first, as far as they fit into `room` tokens; the one that does not is cut."""

@@ -15,12 +15,13 @@ from twin_assets.core.errors import ServingError
 from twin_assets.core.prompts import FORMS, messages
 from twin_assets.core.workspace import Workspace
 from twin_serving.assemble import assemble, subject_of
-from twin_serving.budget import TEMPLATE_TOKENS, budget_of
+from twin_serving.budget import TEMPLATE_TOKENS, TokenBudget, budget_of
 from twin_serving.evidence import DraftSentence, find_evidence
 from twin_serving.library import AuthorLibrary, EmbeddingMemory, Libraries
 from twin_serving.links import LinkText, read_links
 from twin_serving.models import model_folders, split_model_name
 from twin_serving.schemas import ComposeRequest
+from twin_serving.tracing import Trace, Tracer
 from twin_serving.twins import nano_notice
 
 if TYPE_CHECKING:
@@ -61,7 +62,9 @@ class Composer:
         self.workspace = workspace
         self.chat = chat
         self.candidate = candidate
+        self.tracer = Tracer(workspace)
         self.libraries = Libraries(workspace)
+        self._budgets: dict[tuple[str, str], TokenBudget] = {}
         self.embed = EmbeddingMemory(lambda texts: workspace.embedder.embed(texts))
 
     def compose(self, request: ComposeRequest) -> dict[str, Any]:
@@ -69,10 +72,14 @@ class Composer:
 
         Raises UnknownAuthorError, IndexMissingError and LakeError; a link or a model that fails is said in the answer.
         """
-        material = self._gather(request)
-        index_version = self.workspace.index.version(request.author)
-        drafts = [self._assembled(material)]
-        version, written = self._written(material)
+        trace = Trace()
+        with trace.step("links and retrieval"):
+            material = self._gather(request)
+            index_version = self.workspace.index.version(request.author)
+        with trace.step("assemble"):
+            drafts = [self._assembled(material)]
+        with trace.step("generate and check"):
+            version, written = self._written(material)
         if isinstance(written, str):
             drafts[0]["problems"].append(written)
         elif written is not None:
@@ -81,7 +88,7 @@ class Composer:
             "author": request.author,
             "format": request.format,
             "prompt": request.prompt,
-            "trace_id": uuid4().hex,
+            "trace_id": trace.trace_id,
             "index_version": index_version,
             "model_version": version.version if version else None,
             "dataset_version": version.dataset_version if version else None,
@@ -90,7 +97,9 @@ class Composer:
             "sources": [hit.to_dict() for hit in material.hits[:LISTED]],
             "drafts": drafts,
         }
-        self._keep(answer)
+        with trace.step("keep"):
+            self._keep(answer)
+        self.tracer.record(trace, request.author, _attributes(answer))
         return answer
 
     def _gather(self, request: ComposeRequest) -> Material:
@@ -144,8 +153,7 @@ class Composer:
 
     def _conversation(self, material: Material, version: "ModelVersion") -> tuple[list[dict[str, str]], int]:
         """The messages within the model's context, and the tokens left to the answer."""
-        base, _ = model_folders(self.workspace, version)
-        budget = budget_of(base)
+        budget = self._budget(version)
         request = material.request
         # A post is about as long as the author's usual one: at two characters a token that has room to spare.
         usual = material.library.style.length // 2 + 64
@@ -155,6 +163,14 @@ class Composer:
         room = budget.context - tokens - asked - TEMPLATE_TOKENS
         notes = budget.notes(_passages(material), room)
         return messages(material.author.name, request.format, request.prompt, notes), tokens
+
+    def _budget(self, version: "ModelVersion") -> TokenBudget:
+        """The version's token budget; its base never changes, so it is looked for once."""
+        key = version.author, version.version
+        if key not in self._budgets:
+            base, _ = model_folders(self.workspace, version)
+            self._budgets[key] = budget_of(base)
+        return self._budgets[key]
 
     def _draft(
         self,
@@ -203,6 +219,13 @@ class Composer:
             for draft in answer["drafts"]
         ]
         self.workspace.lake.append("drafts", rows)
+
+
+def _attributes(answer: dict[str, Any]) -> dict[str, Any]:
+    versions = {name: answer[name] for name in ("format", "index_version", "model_version", "dataset_version")}
+    links = {"links_read": sum(link["status"] == "read" for link in answer["links"]), "links": len(answer["links"])}
+    scores = {f"{d['kind']}.{name}": value for d in answer["drafts"] for name, value in d["scores"].items()}
+    return versions | links | scores
 
 
 def _passages(material: Material) -> list[str]:

@@ -4,7 +4,6 @@ Lives in the inference worker. A watcher asks the registry every few seconds; a 
 the one that serves and takes over between two requests. A request keeps the version it began with to its end.
 """
 
-import json
 import logging
 import threading
 from dataclasses import dataclass
@@ -139,19 +138,8 @@ class ServedModels:
 def model_folders(workspace: Workspace, model: "ModelVersion") -> tuple[Path, Path]:
     """(base, adapter) folders of a version; a nano brings its own base, others share the one they were trained on.
 
-    A hub base that is not on this machine is fetched at the revision of the training. Raises ModelError.
+    Raises ModelError where they are neither here nor to be fetched.
     """
-    folder = workspace.registry.folder(model.author, model.version)
-    adapter = folder / "adapter"
-    trained_on = folder / "base"
-    if not trained_on.is_dir():
-        configuration = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
-        trained_on = Path(configuration["base_model_name_or_path"])
-    if trained_on.is_dir():
-        return trained_on, adapter
-    from twin_assets.core.training.bases import BaseModel, fetch
+    from twin_assets.core.training.loading import base_folder
 
-    settings = workspace.settings
-    # The hub's cache names a snapshot's folder after its revision.
-    base = BaseModel("hub", model.base_model, "the version was trained on it", trained_on.name)
-    return fetch(base, hub_endpoint=settings.hub_endpoint, models_folder=settings.models_folder), adapter
+    return base_folder(workspace, model), workspace.registry.folder(model.author, model.version) / "adapter"

@@ -15,7 +15,7 @@ from twin_assets.core.errors import InputError, TwinError
 from twin_assets.core.workspace import Workspace
 from twin_assets.settings import Settings
 from twin_serving.client import TwinClient
-from twin_serving.composer import Composer
+from twin_serving.composer import Chat, Composer
 from twin_serving.schemas import ComposeRequest, FeedbackRequest, SearchRequest
 from twin_serving.server import PROCESS_HEADER
 from twin_serving.twins import decision_routes, twin_routes
@@ -30,9 +30,10 @@ def add_routes(app: FastAPI, settings: Settings, candidate: tuple[str, str] | No
     app.include_router(_health())
     app.include_router(twin_routes(workspace))
     app.include_router(decision_routes(workspace))
-    app.include_router(_writing(workspace, candidate))
+    composer = Composer(workspace, _own_chat(settings), candidate)
+    app.include_router(_writing(workspace, composer))
     app.title, app.version = "LLM Twin", "1"
-    _run_while_serving(app, workspace)
+    _run_while_serving(app, workspace, composer)
 
 
 def _health() -> APIRouter:
@@ -48,12 +49,14 @@ def _health() -> APIRouter:
     return router
 
 
-def _writing(workspace: Workspace, candidate: tuple[str, str] | None) -> APIRouter:
-    router = APIRouter(prefix="/v1", tags=["writing"])
-    settings = workspace.settings
+def _own_chat(settings: Settings) -> Chat:
+    """This server's own chat endpoint."""
     key = settings.api_key.get_secret_value() if settings.api_key else None
-    itself = TwinClient(f"http://127.0.0.1:{settings.port}", api_key=key)
-    composer = Composer(workspace, itself.chat, candidate)
+    return TwinClient(f"http://127.0.0.1:{settings.port}", api_key=key).chat
+
+
+def _writing(workspace: Workspace, composer: Composer) -> APIRouter:
+    router = APIRouter(prefix="/v1", tags=["writing"])
 
     @router.post("/search")
     def search(request: SearchRequest) -> dict[str, Any]:
@@ -98,7 +101,7 @@ def keep_feedback(workspace: Workspace, request: FeedbackRequest) -> str:
     return feedback_id
 
 
-def _run_while_serving(app: FastAPI, workspace: Workspace) -> None:
+def _run_while_serving(app: FastAPI, workspace: Workspace, composer: Composer) -> None:
     """Load what the first request would wait for, in the process that serves, while it already answers."""
     serve = app.router.lifespan_context
 
@@ -108,6 +111,7 @@ def _run_while_serving(app: FastAPI, workspace: Workspace) -> None:
         threading.Thread(target=warm_up, args=(workspace,), name="warm-up", daemon=True).start()
         async with serve(app) as state:
             yield state
+        composer.tracer.close()
 
     app.router.lifespan_context = lifespan
 

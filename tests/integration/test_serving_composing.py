@@ -1,0 +1,194 @@
+"""Composing, searching, feedback and the routes about authors, over HTTP on real stores and the demo platforms."""
+
+import io
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from demo.exports import linkedin_export
+from demo.server import PlatformServer
+from tests.serving_models import make_adapter, make_base, register
+from twin_assets.core import features
+from twin_assets.core.authors import Author
+from twin_assets.core.collection import collect_platform, import_export
+from twin_assets.core.errors import ServingError
+from twin_assets.core.voice import update_voice
+from twin_assets.core.workspace import Workspace
+from twin_assets.settings import Settings
+from twin_serving.client import TwinClient
+from twin_serving.server import running_server
+from twin_serving.tracing import TRACE_TAG
+
+PROMPT = "Write a post about why small teams ship faster"
+
+
+@pytest.fixture(scope="module")
+def platforms() -> Iterator[PlatformServer]:
+    with PlatformServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def deployed(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """The demo author's posts, collected and indexed; a tiny model is registered and not approved."""
+    home = tmp_path_factory.mktemp("home")
+    workspace = Workspace(Settings(home=home, allowed_hosts="127.0.0.1"))
+    workspace.authors.save(Author(id="maren", name="Maren Oduya"))
+    import_export(workspace, "maren", linkedin_export(home / "export.zip"))
+    collect_platform(workspace, workspace.authors.get("maren"), "linkedin")
+    for update in (features.update_corpus, features.update_chunks, features.update_embeddings, features.update_index):
+        update(workspace, "maren")
+    update_voice(workspace, "maren", features.corpus(workspace.lake, "maren")["text"].to_list())
+    make_adapter(make_base(home / "made" / "base"), home / "made" / "adapter", 1)
+    register(workspace.registry, "maren", home / "made", "fingerprint")
+    return workspace
+
+
+@pytest.fixture(scope="module")
+def client(deployed: Workspace) -> Iterator[TwinClient]:
+    with running_server(deployed.settings) as url, TwinClient(url) as made:
+        yield made
+
+
+def test_without_a_model_the_assembled_draft_comes_alone_with_its_receipts(
+    deployed: Workspace, client: TwinClient, platforms: PlatformServer
+) -> None:
+    links = [f"{platforms.url}/web/small-teams.html", f"{platforms.url}/web/paywall.html"]
+    answer = client.compose("maren", PROMPT, links=links)
+    assert (answer["model_version"], answer["dataset_version"], answer["base_model"]) == (None, None, None)
+    assert [link["status"] for link in answer["links"]] == ["read", "failed"]
+    (draft,) = answer["drafts"]
+    assert (draft["kind"], draft["notice"]) == ("assembled", None)
+    texts = "\n".join(features.corpus(deployed.lake, "maren")["text"].to_list())
+    for sentence in draft["sentences"]:
+        assert draft["text"][sentence["start"] : sentence["end"]] == sentence["text"]
+        own = [support for support in sentence["support"] if support["kind"] == "own"]
+        assert all(support["quote"] in texts for support in own)
+    assert {sentence["status"] for sentence in draft["sentences"]} <= {"verbatim", "joining"}
+    assert draft["scores"]["characters"] == len(draft["text"])
+    assert 0 < draft["scores"]["overlap"] <= 1
+    assert draft["scores"]["voice"] > 50
+    assert answer["index_version"] == deployed.index.version("maren")
+    assert answer["sources"]
+
+
+def test_an_approved_model_drafts_too_and_nano_says_what_it_is(deployed: Workspace, client: TwinClient) -> None:
+    deployed.registry.approve("maren", "1", "test", by="test")
+    answer = client.compose("maren", PROMPT, max_tokens=24)
+    assembled, written = answer["drafts"]
+    assert (assembled["kind"], written["kind"]) == ("assembled", "model")
+    assert "not prose" in written["notice"]
+    assert assembled["notice"] is None
+    assert (answer["model_version"], answer["base_model"], answer["dataset_version"]) == ("1", "nano", "d1")
+    stored = deployed.lake.read("drafts", "maren").filter(trace_id=answer["trace_id"])
+    assert sorted(stored["draft_id"]) == sorted(draft["draft_id"] for draft in answer["drafts"])
+    assert stored.filter(kind="model")["model_version"].to_list() == ["1"]
+    (twin,) = client.twins()
+    assert (twin["model_version"], twin["is_nano"]) == ("1", True)
+    assert "not prose" in twin["notice"]
+
+
+def test_every_answer_can_be_traced(deployed: Workspace, client: TwinClient) -> None:
+    import time
+
+    import mlflow
+
+    trace_id = client.compose("maren", PROMPT, max_tokens=4)["trace_id"]
+    mlflow.set_tracking_uri(deployed.settings.tracking_uri)
+    experiment = deployed.registry.experiment("maren")
+    end, found = time.monotonic() + 30, []
+    while not found and time.monotonic() < end:
+        found = mlflow.search_traces(
+            locations=[experiment], filter_string=f"tag.`{TRACE_TAG}` = '{trace_id}'", return_type="list"
+        )
+    (trace,) = found
+    assert [span.name for span in trace.data.spans] == [
+        "compose", "links and retrieval", "assemble", "generate and check", "keep",
+    ]  # fmt: skip
+    assert PROMPT not in trace.to_json()
+
+
+def test_search_finds_by_meaning_and_filters(client: TwinClient) -> None:
+    answer = client.search("maren", "small teams", limit=3, category="post")
+    assert len(answer["hits"]) == 3
+    assert {hit["category"] for hit in answer["hits"]} == {"post"}
+    articles = client.search("maren", "small teams", category="article")["hits"]
+    assert {hit["category"] for hit in articles} == {"article"}
+
+
+def test_feedback_is_kept_with_its_draft(deployed: Workspace, client: TwinClient) -> None:
+    draft = client.compose("maren", PROMPT, max_tokens=4)["drafts"][0]
+    feedback_id = client.feedback("maren", draft["draft_id"], rating=4, edited_text="Better.", comment="Shorter")
+    (row,) = deployed.lake.read("feedback", "maren").to_dicts()
+    assert row["feedback_id"] == feedback_id
+    assert (row["draft_id"], row["rating"], row["edited_text"]) == (draft["draft_id"], 4, "Better.")
+    with pytest.raises(ServingError, match="has no draft 'nothing'"):
+        client.feedback("maren", "nothing", rating=1)
+    with pytest.raises(ServingError, match="says nothing"):
+        client.feedback("maren", draft["draft_id"])
+    with pytest.raises(ServingError, match="at rating: Input should be less than or equal to 5"):
+        client.feedback("maren", draft["draft_id"], rating=6)
+
+
+def test_a_new_author_from_form_to_sources(client: TwinClient, tmp_path: Path) -> None:
+    assert client.add_twin("cy", "Cy")["documents"] == 0
+    assert client.add_source("cy", "medium", "https://medium.com/@cy") == {"platform": "medium", "location": "@cy"}
+    export = linkedin_export(tmp_path / "whatever it is called.zip")
+    added = client.upload("cy", export.read_bytes(), export.name)
+    assert added["platform"] == "linkedin"
+    twin = client.twin("cy")
+    assert [source["platform"] for source in twin["sources"]] == ["medium", "linkedin"]
+    with pytest.raises(ServingError, match="Nothing is indexed for 'cy' yet; run `twin run cy`"):
+        client.compose("cy", PROMPT)
+    assert [platform["name"] for platform in client.platforms()][:2] == ["linkedin", "medium"]
+
+
+def test_bad_input_gets_a_sentence_and_loses_nothing(client: TwinClient) -> None:
+    other = io.BytesIO()
+    with zipfile.ZipFile(other, "w") as archive:
+        archive.writestr("holiday/photo.txt", "not an export")
+    with pytest.raises(ServingError, match=r"photos\.zip is not an export of LinkedIn"):
+        client.upload("maren", other.getvalue(), "../../photos.zip")
+    with pytest.raises(ServingError, match="no ZIP file or is cut off"):
+        client.upload("maren", b"PK nonsense", "x.zip")
+    with pytest.raises(ServingError, match="not a web address"):
+        client.add_source("maren", "medium", "nonsense nonsense")
+    with pytest.raises(ServingError, match="no platform 'myspace'"):
+        client.add_twin("dee", "Dee", [{"platform": "myspace", "location": "x"}])
+    with pytest.raises(ServingError, match="There is no author 'dee'"):
+        client.twin("dee")
+    with pytest.raises(ServingError, match="already"):
+        client.add_twin("maren", "Someone else")
+    with pytest.raises(ServingError, match="is not an author id"):
+        client.add_twin("No Id", "Nobody")
+    with pytest.raises(ServingError, match="there is no format 'haiku'"):
+        client.compose("maren", PROMPT, format="haiku")
+    with pytest.raises(ServingError, match="no model version '7'"):
+        client.approve("maren", "7")
+    assert client.twin("maren")["name"] == "Maren Oduya"
+
+
+def test_statuses_and_the_form_of_errors(client: TwinClient) -> None:
+    statuses = {
+        ("GET", "/v1/twins/zoe"): 404,
+        ("GET", "/nothing"): 404,
+        ("GET", "/v1/compose"): 405,
+        ("POST", "/v1/compose"): 400,
+        ("POST", "/v1/twins/maren/rollback"): 409,
+        ("POST", "/v1/twins/..%2Fmaren/rollback"): 404,
+    }
+    for (method, path), status in statuses.items():
+        response = httpx.request(method, client.base_url + path)
+        assert response.status_code == status, path
+        assert response.json()["error"]["message"]
+        assert response.json()["error"]["code"] == status
+    schema = httpx.get(f"{client.base_url}/openapi.json").json()
+    assert {"/v1/compose", "/v1/chat/completions", "/v1/search", "/v1/feedback", "/health"} <= set(schema["paths"])
+
+
+def test_a_server_that_is_not_there_is_said(client: TwinClient) -> None:
+    with TwinClient("http://127.0.0.1:9") as nobody, pytest.raises(ServingError, match="start it with `twin serve`"):
+        nobody.health()
