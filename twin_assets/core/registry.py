@@ -364,6 +364,7 @@ class Registry:
     @cached_property
     def _client(self) -> "MlflowClient":
         os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+        os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
         if self._database is not None:
             self._database.parent.mkdir(parents=True, exist_ok=True)
         from mlflow import MlflowClient
