@@ -49,7 +49,7 @@ def read_links(urls: Sequence[str], web: "WebClient") -> list[LinkText]:
 
 def _read(url: str, web: "WebClient") -> LinkText:
     try:
-        response = web.get(url, timeout=PAGE_SECONDS, max_bytes=PAGE_BYTES, raise_for_status=False)
+        response = web.get(url, timeout=PAGE_SECONDS, max_bytes=PAGE_BYTES, raise_for_status=False, page=True)
     except FetchError as error:
         return _failed(url, str(error))
     kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
