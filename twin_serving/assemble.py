@@ -13,8 +13,8 @@ from typing import Any
 
 from twin_assets.core.sentences import split_sentences
 from twin_serving.evidence import DraftSentence, Embed, Support
-from twin_serving.leaning import is_english
-from twin_serving.ordering import Plan, Scored, plan, score_runs
+from twin_serving.leaning import is_english, stems
+from twin_serving.ordering import Plan, Scored, largest_share, plan, score_runs
 from twin_serving.passages import OwnText, Passage, Run, hashtags, passages
 from twin_serving.quotations import LinkedPage, Quotation, Vectors, choose_quotation, quotable
 
@@ -57,7 +57,7 @@ class PostStyle:
 class AssembledDraft:
     """A draft with the receipt of every sentence.
 
-    shares: the share of the author's text that each document gives, largest first; problems: what a reader must know
+    shares: the share of the draft that each document gives, largest first; problems: what a reader must know
     (no relevant writing, a link that could not be used, all of it from one document), a sentence each.
     """
 
@@ -78,7 +78,8 @@ class AssembledDraft:
 
 def subject_of(prompt: str) -> str:
     """The subject of a prompt: what remains without "Write a post about"."""
-    return _INSTRUCTION.sub("", prompt, count=1).strip() or prompt.strip()
+    subject = _INSTRUCTION.sub("", prompt, count=1).strip()
+    return subject if stems(subject) else prompt.strip()
 
 
 def assemble(
@@ -216,9 +217,11 @@ def _compose(
         for position, (tag, document) in enumerate(tags):
             writer.text += " " if position else ""
             writer.add(tag, "verbatim", _support("own", document, tag, document.document_id))
-    shares = chosen.shares()
-    if len(shares) == 1 or max(shares.values()) > 0.8:
-        problems.append(f"{max(shares.values()):.0%} of the author's text in this draft is from one document.")
+    shares = chosen.shares(sum(len(quotation.text) for quotation in quotations))
+    if len(shares) == 1 or max(shares.values()) > largest_share(bool(quotations)):
+        problems.append(
+            f"{max(shares.values()):.0%} of this draft is from one document: it is close to a republication."
+        )
     return AssembledDraft(writer.text, writer.sentences, shares, problems)
 
 

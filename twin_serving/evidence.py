@@ -1,4 +1,4 @@
-"""Receipts: ties each sentence of a draft to what says it in the author's documents and the links, or says none does."""
+"""Receipts: ties each sentence of a draft to what says it in the documents and links, or says that none does."""
 
 import re
 from collections.abc import Callable, Sequence

@@ -8,6 +8,7 @@ import re
 import unicodedata
 
 from twin_assets.core.embedding import STOP_WORDS as FUNCTION_WORDS
+from twin_assets.core.sentences import split_sentences
 
 # Words that say nothing of a subject, besides the function words.
 STOP_WORDS = FUNCTION_WORDS | frozenset(
@@ -20,10 +21,10 @@ _START = re.compile(
     r"""^["'“‘(\[]*(?:
     (?:this|that|these|those|it|he|she|they|them|him|his|her|hers|their|theirs|its|one|ones|both|either|neither|none|
        each|such|same|another|others?|most|many|some|few|several|half|
-       so|but|and|or|nor|then|also|too|because|instead|however|yet|still|thus|hence|therefore|otherwise|meanwhile|
+       so|but|and|or|nor|then|also|too|because|instead(?!\ of)|however|yet|still|thus|hence|therefore|otherwise|meanwhile|
        similarly|likewise|next|finally|lastly|second|secondly|third|thirdly|fourth|again|afterwards?|later|besides|
        conversely|accordingly|consequently|moreover|furthermore|additionally|nevertheless|nonetheless|though|
-       not|no|yes|nope|maybe|perhaps|which|who|until|beyond|than|now|here|literally|unfortunately|luckily|surprisingly|
+       not|no|yes|nope|maybe|perhaps|which|who|until|beyond|than|now|here|literally|unfortunately|luckily|sure|surprisingly|
        ours|mine|yours|either|since|after\ that|before\ that|even\ so)\b
     |(?:it|that|he|she|they|what)['’](?:s|re|d|ll)\b
     |(?:for\ (?:example|instance)|in\ (?:fact|short|other\ words|the\ end|that\ case|this\ case)|as\ a\ result|
@@ -62,6 +63,7 @@ _BACKWARD = re.compile(
     re.IGNORECASE,
 )
 _THIS_FINE = re.compile(r"\bthis\s+(?:year|month|week|morning|quarter)\b", re.IGNORECASE)
+_BARE_SUBJECT = re.compile(r"(?:it|he|she|they|this|that)\b", re.IGNORECASE)
 _PERSON = re.compile(r"\b(?:he|she|him|his|hers|her)\b", re.IGNORECASE)
 _THING = re.compile(r"\b(?:it|its)\b", re.IGNORECASE)
 _THINGS = re.compile(r"\b(?:they|them|their)\b", re.IGNORECASE)
@@ -79,7 +81,7 @@ _NAMED = re.compile(r"\b(?!I\b|We\b|You\b|The\b|My\b|Our\b|If\b|When\b|What\b|A\
 _DEFINITE = re.compile(r"\b[Tt]h(?:e|at|is)\s+(?:\w+\s+){0,1}?(\w{3,})\b")
 _TIME_BOUND = re.compile(
     r"(?:^|[.!?]\s+)today(?=[,'’])|"
-    r"\b(?:tomorrow|tonight|yesterday|this\s+(?:weekend|evening|afternoon|morning|monday|tuesday|wednesday|thursday|friday)|"
+    r"\b(?:I(?:['’]m)?\s+plan(?:ning)?\s+to|tomorrow|tonight|yesterday|this\s+(?:weekend|evening|afternoon|morning|monday|tuesday|wednesday|thursday|friday)|"
     r"next\s+(?:week|weekend|month|monday|tuesday|wednesday|thursday|friday|saturday|sunday)|a\s+few\s+hours|"
     r"(?:mon|tues|wednes|thurs|fri|satur|sun)day,?\s+\d{1,2}(?:st|nd|rd|th)?\b|last\s+night|"
     r"\d{1,2}(?:st|nd|rd|th)?\s+(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*|just\s+(?:now|released|launched)|"
@@ -109,7 +111,8 @@ _CLOSED = re.compile(
     r"\b(?:is|are|see|listed|details|more|link|list|shown)\s+below\b|(?:^|[.!?)])\s*here(?:['’]s|\s+is|\s+are)[^.:!?\n]*[.!](?=\s|$)",
     re.I | re.M,
 )
-_OCCASION = re.compile(r"\b(?:recently|talk|workshop|session|meetup|conference|hackathon|in 20[012]\d)\b", re.I)
+_YEAR = re.compile(r"\bin 20[0-4]\d\b", re.IGNORECASE)
+_OCCASION = re.compile(r"\b(?:recently|this year|talk|workshop|session|meetup|conference|hackathon)\b", re.I)
 
 
 def plain(text: str) -> str:
@@ -174,9 +177,26 @@ def leaning(sentence: str, left_behind: str, present: str = "") -> float:
     return 0.2 if names(text) & (names(left_behind) - names(present)) else 0.0
 
 
+def opening_leaning(text: str, left_behind: str) -> float:
+    """`leaning` of how a passage begins: its first sentence, and the second where the first says little ("Sure.")."""
+    spans = split_sentences(text)
+    if not spans:
+        return 1.0
+    first = leaning(spans[0].text, left_behind)
+    short = len(spans) > 1 and left_behind and len(spans[0].text.split()) < 6
+    return max(first, 0.8) if short and _BARE_SUBJECT.match(spans[1].text) else first
+
+
+def ties(text: str) -> bool:
+    """Whether a text begins with a word that ties it to the thought before ("But", "So")."""
+    return bool(_TIE.match(plain(text)))
+
+
 def flaws(text: str) -> float:
-    """What speaks against using a passage again: 1 (a day that has passed, a call to act, a mention, markup) forbids it."""
+    """What speaks against using a passage again: 1 (a day long past, a call to act, a mention, markup) forbids it."""
     text = plain(text)
     if any(pattern.search(text) for pattern in (_TIME_BOUND, _CALL, _MENTION, _MARKUP, _CLOSED)):
         return 1.0
-    return min(0.9, 0.3 * bool(_DEICTIC.search(text)) + 0.4 * bool(_OCCASION.search(text)))
+    return min(
+        0.9, 0.3 * bool(_DEICTIC.search(text)) + 0.4 * bool(_OCCASION.search(text)) + 0.15 * bool(_YEAR.search(text))
+    )

@@ -19,9 +19,9 @@ from twin_serving.passages import Passage, Run, runs
 
 Vectors = npt.NDArray[np.float32]
 
-# No document gives more than this share of a draft, where there is another one to take from; above the usual share
-# a plan pays for it.
-LARGEST_SHARE, USUAL_SHARE = 0.7, 0.6
+# No document gives more than this share of a draft (its own words and what it quotes), where there is another one to
+# take from: of one that quotes a link, and of one that does not. Above the usual share a plan pays for it.
+LARGEST_SHARE_WITH_LINK, LARGEST_SHARE, USUAL_SHARE = 0.8, 0.7, 0.6
 # A run this little like the subject is not used: MiniLM's mean between unrelated posts of one author is about 0.15.
 LEAST_LIKENESS = 0.25
 SPINES, SUPPORTS, ENDINGS = 6, 30, 6
@@ -29,6 +29,8 @@ SPINES, SUPPORTS, ENDINGS = 6, 30, 6
 NEAR_TOP = 0.75
 LONGEST_ENDING = 260
 LONGEST = 2.0
+# A second run must be this near to the spine (unrelated posts of one author: 0.15; two takes of one thing: 0.8).
+NEAR_SUPPORT = 0.33
 # An ending of a third document must be this near to what it closes.
 NEAR_ENDING = 0.5
 
@@ -46,7 +48,7 @@ class Scored:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """target: the length aimed at and quoted: what links take of it, in characters; strict: keep to share and length."""
+    """target: the length aimed at, quoted: what links take of it (characters); strict: keep to share and length."""
 
     target: int
     quoted: int
@@ -67,12 +69,12 @@ class Plan:
         """The runs that are there, in order."""
         return [run for run in (self.spine, self.support, self.ending) if run is not None]
 
-    def shares(self) -> dict[str, float]:
-        """The share of the own text that each document gives, largest first."""
+    def shares(self, quoted: int = 0) -> dict[str, float]:
+        """The share of the draft that each document gives, largest first; quoted: characters quoted of links."""
         lengths: dict[str, int] = {}
         for run in self.parts:
             lengths[run.document.document_id] = lengths.get(run.document.document_id, 0) + len(run.text)
-        total = sum(lengths.values())
+        total = quoted + sum(lengths.values())
         return {key: value / total for key, value in sorted(lengths.items(), key=lambda item: -item[1])}
 
 
@@ -103,7 +105,7 @@ def score_runs(
             vector = _blend(run.passages, rows[[part.position for part in run.passages]])
             words = frozenset(stems(run.text))
             covers = sum(weight.get(word, 0.0) for word in wanted & words) / total
-            likeness = 0.7 * float(vector @ subject_vector) + 0.3 * whole + 0.2 * covers + 0.15 * document_covers
+            likeness = 0.75 * float(vector @ subject_vector) + 0.25 * whole + 0.2 * covers + 0.1 * document_covers
             found.append(Scored(run, vector, likeness, len(run.text), words))
     return found
 
@@ -114,11 +116,16 @@ def _blend(parts: Sequence[Passage], rows: Vectors) -> Vectors:
     return vector / max(float(np.linalg.norm(vector)), 1e-9)
 
 
+def largest_share(quotes: bool) -> float:
+    """The most one document may give of a draft, by whether the draft quotes a link."""
+    return LARGEST_SHARE_WITH_LINK if quotes else LARGEST_SHARE
+
+
 def plan(scored: Sequence[Scored], target: int, quoted: int = 0) -> list[Plan]:
     """The best plan of each spine, best first.
 
     target: length of a usual post of the author, quoted: length of what is quoted of links, both in characters. Keeps
-    to LARGEST_SHARE unless nothing at all fits that; empty where no beginning is like enough to the subject.
+    to the largest share unless nothing at all fits that; empty where no beginning is like enough to the subject.
     """
     spines = _spines(scored, target)
     for bounded in (True, False):
@@ -157,10 +164,14 @@ def _best(group: Sequence[Scored], scored: Sequence[Scored], bounds: "Bounds") -
     best: Plan | None = None
     document = group[0].run.document.document_id
     likeness = max(item.likeness for item in scored if item.run.document.document_id == document)
-    floor = max(LEAST_LIKENESS, 0.4 * likeness)
+    floor = max(LEAST_LIKENESS, 0.5 * likeness)
+    thread = group[0].vector
+    longest = max(group, key=lambda item: item.length).run
+    openings = [stems(part.text.split(".")[0]) for part in longest.passages]
     supports = [
         item for item in scored
         if item.run.document.document_id != document and item.likeness >= floor and _can_support(item)
+        and float(item.vector @ thread) >= NEAR_SUPPORT and not _same_formula(openings, item.run)
     ]  # fmt: skip
     supports = sorted(supports, key=lambda item: -_as_support(item, group[0]))[:SUPPORTS]
     endings = sorted(filter(_can_end, scored), key=_as_ending, reverse=True)
@@ -189,10 +200,10 @@ def _can_support(item: Scored) -> bool:
     )
 
 
-def _same_formula(opening: set[str], run: Run) -> bool:
-    """Whether a run opens in the same words ("I read 52 books in …"): two of a kind are no thread."""
-    own = stems(run.passages[0].text)
-    return run.opens and len(opening & own) > 0.5 * min(len(opening), len(own))
+def _same_formula(openings: Sequence[set[str]], run: Run) -> bool:
+    """Whether a run begins like a passage of the spine ("The best book was …"): two of a kind are no thread."""
+    own = stems(run.passages[0].text.split(".")[0])
+    return any(len(words & own) >= 2 and len(words & own) > 0.5 * min(len(words), len(own)) for words in openings)
 
 
 def _bare_list(run: Run) -> bool:
@@ -232,12 +243,12 @@ def _score(spine: Scored, support: Scored | None, ending: Scored | None, bounds:
         sum(item.length for item, owner in zip(chosen, owners, strict=True) if owner == identity)
         for identity in set(owners)
     )
-    if bounds.strict and (share > LARGEST_SHARE * total or total > LONGEST * target):
+    if bounds.strict and (share > largest_share(bounds.quoted > 0) * total or total > LONGEST * target):
         return None
     score = 3.5 * (0.5 * spine.likeness + 0.5 * best) - 0.08 * (spine.run.document.category != "post")
-    score -= 0.6 * max(part.flaw for item in chosen for part in item.run.passages)
+    score -= 0.8 * max(part.flaw for item in chosen for part in item.run.passages)
     score -= 0.45 * abs(math.log(total / target)) * (1.0 if total < target else 0.7)
-    score -= 2.0 * max(0.0, share / total - USUAL_SHARE)
+    score -= 1.0 * max(0.0, share / total - USUAL_SHARE)
     if support is not None:
         score += _score_support(spine, support, best)
     if ending is not None:
@@ -258,10 +269,14 @@ def _score(spine: Scored, support: Scored | None, ending: Scored | None, bounds:
 def _score_support(spine: Scored, support: Scored, best: float) -> float:
     near = float(spine.vector @ support.vector)
     score = 0.8 * min(support.likeness, best) + 0.9 * min(near, 0.7) - 4.0 * max(0.0, near - 0.7)
-    score += 0.02 * min(len(spine.stems & support.stems), 6) - 0.5 * support.run.leans - 0.2 * support.run.cut
+    score += (
+        0.02 * min(len(spine.stems & support.stems), 6)
+        - 0.5 * support.run.leans
+        - 0.2 * max(support.run.cut, support.run.trails_off)
+    )
     # The beginning of another post stands alone for certain, a passage from its middle only as far as `leaning` tells.
-    score -= 0.12 * (not support.run.opens) + 0.12 * (support.run.opens and support.run.ends)
-    return score - 0.15 * support.run.passages[0].text.endswith("?") - 0.35
+    score -= 0.1 * (not support.run.opens) + 0.12 * (support.run.opens and support.run.ends)
+    return score - 0.15 * support.run.passages[0].text.endswith("?") - 0.5
 
 
 def _overlaps(run: Run, others: Sequence[Run]) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from twin_serving.leaning import flaws, is_list_item, leaning, plain
+from twin_serving.leaning import flaws, is_list_item, opening_leaning, plain, ties
 
 _URL = re.compile(r"https?://\S+|www\.\S+")
 # A line that is only an address, perhaps with a label: "Code: https://…", "Full chats: https://…".
@@ -68,8 +68,9 @@ class Passage:
 
     @property
     def open_end(self) -> bool:
-        """Whether it announces something that would have to follow, or breaks off."""
-        return plain(self.text).rstrip().endswith((":", "…", "...", ",")) or not _TERMINAL.search(self.text)
+        """Whether it announces something that would have to follow, or breaks off (an item of a list may end bare)."""
+        end = plain(self.lines[-1]).rstrip()
+        return end.endswith((":", "…", "...", ",")) or not (_TERMINAL.search(end) or is_list_item(end))
 
 
 def hashtags(text: str) -> list[str]:
@@ -78,11 +79,11 @@ def hashtags(text: str) -> list[str]:
 
 
 def passages(document: OwnText) -> list[Passage]:
-    """The passages of a document in order, without lines of addresses or hashtags and without addresses at line ends."""
+    """The passages of a document in order, without lines of addresses or hashtags or addresses at line ends."""
     blocks: list[list[str]] = [[]]
     for raw in document.text.split("\n"):
         line = raw.strip()
-        if not line or _HASHTAG_LINE.match(line) or _ADDRESS_LINE.match(line):
+        if not line or _HASHTAG_LINE.match(line) or _is_address(line):
             if blocks[-1]:
                 blocks.append([])
             continue
@@ -96,6 +97,13 @@ def passages(document: OwnText) -> list[Passage]:
         Passage(document, position, tuple(lines), position == len(merged) - 1, _flaw(lines))
         for position, lines in enumerate(merged)
     ]
+
+
+def _is_address(line: str) -> bool:
+    """Whether a line is an address with at most a label; a sentence or an item of a list that ends in one says more."""
+    label = _URL.sub("", line).rstrip()
+    says = label.endswith((".", "!", "?")) or (is_list_item(line) and not label.endswith(":"))
+    return bool(_ADDRESS_LINE.match(line)) and not says
 
 
 def _flaw(lines: Sequence[str]) -> float:
@@ -137,6 +145,12 @@ class Run:
         return "\n\n".join(passage.text for passage in self.passages)
 
     @property
+    def trails_off(self) -> bool:
+        """Whether its last passage turns to something ("But …") that is left out."""
+        last = self.passages[-1]
+        return not last.last and len(self.passages) > 1 and len(last.text) < 100 and ties(last.text)
+
+    @property
     def opens(self) -> bool:
         """Whether it begins where its document begins."""
         return self.passages[0].position == 0
@@ -149,10 +163,7 @@ class Run:
 
 def runs(parts: Sequence[Passage], longest: int) -> list[Run]:
     """Every run of at most `longest` characters that holds nothing unusable and does not break off in a thought."""
-    leans = [
-        leaning(first_sentence(part.text), "\n".join(before.text for before in parts[:n]))
-        for n, part in enumerate(parts)
-    ]
+    leans = [opening_leaning(part.text, "\n".join(before.text for before in parts[:n])) for n, part in enumerate(parts)]
     found = []
     for start in range(len(parts)):
         length = 0
@@ -165,10 +176,3 @@ def runs(parts: Sequence[Passage], longest: int) -> list[Run]:
                 continue
             found.append(Run(tuple(parts[start:end]), leans[start], leans[end] if end < len(parts) else 0.0))
     return found
-
-
-def first_sentence(text: str) -> str:
-    """The first sentence of a passage: up to its first stop followed by a space and a capital, or the first line."""
-    line = text.split("\n", 1)[0]
-    match = re.match(r".+?[.!?…][\"”’')]*(?=\s+[\"“‘(]?[^\Wa-z_])", line)
-    return match.group() if match else line
