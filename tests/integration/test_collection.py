@@ -1,6 +1,7 @@
 """Collecting from the loopback platforms into a real lake: incremental, merged, removed, failing alone."""
 
 import json
+import time
 import zipfile
 from pathlib import Path
 
@@ -330,16 +331,34 @@ def test_a_run_killed_between_documents_and_cursor_is_finished_by_the_next(works
     assert workspace.lake.version("raw_documents") == version
 
 
-def test_githubs_quota_ends_the_run_well_and_the_next_goes_on(workspace, platforms):
+def test_githubs_quota_ends_the_run_well_and_the_next_goes_on(workspace, platforms, monkeypatch):
     add(workspace, platforms, "github")
     platforms.set_github_quota(2, resets_in=600)
     waiting = collect(workspace, "github")
     assert waiting.status == "waiting"
     assert "asks to wait" in waiting.message
+    (state,) = source_states(workspace, "ada")
+    assert 590 < (state["retry_at"] - state["attempted_at"]).total_seconds() <= 601
     platforms.set_github_quota(60)
+    asked = len(platforms.requests)
+    early = collect(workspace, "github")
+    assert (early.status, len(platforms.requests)) == ("waiting", asked)
+    assert "asked to wait until" in early.message
+    assert source_states(workspace, "ada")[0]["retry_at"] == state["retry_at"]
+    later = time.time() + 601
+    monkeypatch.setattr("twin_assets.core.collection.time.time", lambda: later)
     done = collect(workspace, "github")
     assert done.status == "ok"
     assert done.new == len(rows(workspace)) > 0
+    assert source_states(workspace, "ada")[0]["retry_at"] is None
+
+
+def test_a_new_token_need_not_wait_for_the_old_ones_quota(workspace, platforms):
+    add(workspace, platforms, "github")
+    platforms.set_github_quota(0, resets_in=600)
+    assert collect(workspace, "github").status == "waiting"
+    workspace.settings = workspace.settings.model_copy(update={"github_token": SecretStr("fresh")})
+    assert collect(workspace, "github").status == "ok"
 
 
 def test_github_reads_own_files_with_the_token_and_shows_it_nowhere(platforms, tmp_path, monkeypatch):

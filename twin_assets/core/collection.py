@@ -9,14 +9,17 @@ import hashlib
 import logging
 import os
 import tempfile
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import polars as pl
+
 from twin_assets.core.archives import pack
 from twin_assets.core.authors import Author, Source
-from twin_assets.core.documents import TABLES
+from twin_assets.core.documents import TIMESTAMP, content_hash
 from twin_assets.core.errors import LakeError, RateLimitedError, SourceError, TwinError
 from twin_assets.core.ledger import Ledger, SourceStates
 from twin_assets.core.sources import platform_named, recognise
@@ -35,6 +38,7 @@ from twin_assets.core.sources.base import (
 )
 from twin_assets.core.web import WebClient
 from twin_assets.core.workspace import Workspace
+from twin_assets.settings import Settings
 
 BATCH = 500  # documents of one transaction
 RESUMABLE = 50  # documents after which a reader's checkpoint is written down
@@ -102,9 +106,14 @@ def collect_platform(
 
 
 def source_states(workspace: Workspace, author: str) -> list[dict[str, Any]]:
-    """Rows of `source_state` less the cursor, by platform and source."""
-    columns = [name for name in TABLES["source_state"] if name != "cursor"]
-    return workspace.lake.read("source_state", author, columns=columns).sort("platform", "source").to_dicts()
+    """Rows of `source_state` less the cursor, by platform and source.
+
+    Each has `retry_at` as well: when a platform that asked to wait may be asked again (None: at any time).
+    """
+    rows = workspace.lake.read("source_state", author).sort("platform", "source")
+    until = pl.col("cursor").str.json_path_match("$.retry_at").cast(pl.Float64) * 1_000_000
+    rows = rows.with_columns(retry_at=until.cast(pl.Int64).cast(TIMESTAMP))
+    return rows.drop("cursor").to_dicts()
 
 
 class _Collector:
@@ -123,13 +132,20 @@ class _Collector:
         self.checkpoint = self.states.cursor
 
     def run(self) -> SourceResult:
-        """Read the source to its end and commit what it gave."""
+        """Read the source to its end and commit what it gave.
+
+        A platform that asked to wait is not asked again before it said, unless with another token.
+        """
         status: Literal["ok", "failed", "waiting"] = "ok"
-        cursor, message = self.states.cursor, ""
+        cursor, message, retry_at = self.states.cursor, "", None
+        asked_as = _tokens(self.workspace.settings)
         try:
+            self._check_wait(asked_as)
             cursor, message = self._read()
-        except (WaitingError, RateLimitedError) as error:
+        except WaitingError as error:
             status, message = "waiting", str(error)
+        except RateLimitedError as error:
+            status, message, retry_at = "waiting", str(error), error.retry_at
         except LakeError:
             raise
         except TwinError as error:
@@ -145,9 +161,21 @@ class _Collector:
             self.ledger.flush()
             cursor = self.checkpoint
         counts = self.ledger.counts()
-        self.states.save(cursor, self.ledger.listed, status=status, message=message, counts=counts)
+        self.states.save(
+            cursor, self.ledger.listed, status=status, message=message, counts=counts, retry_at=retry_at,
+            asked_as=asked_as,
+        )  # fmt: skip
         self.progress(f"{self.source.key}: {status}, {counts['new']} new, {counts['changed']} changed")
         return SourceResult(self.source.key, self.source.platform, status, message, **counts)
+
+    def _check_wait(self, asked_as: str) -> None:
+        until = self.states.retry_at
+        if until is not None and until > time.time() and self.states.asked_as == asked_as:
+            when = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(until))
+            raise RateLimitedError(
+                f"{self.source.key} asked to wait until {when}; nothing was asked, run it again then.",
+                url=self.source.location, retry_at=until,
+            )  # fmt: skip
 
     def _read(self) -> tuple[Mapping[str, Any], str]:
         platform = platform_named(self.source.platform)
@@ -178,6 +206,12 @@ class _Collector:
                 self.states.save(event.cursor, self.ledger.listed, status="reading")
         else:
             self.ledger.finish(complete=event.complete, unchanged=event.unchanged)
+
+
+def _tokens(settings: Settings) -> str:
+    """What stands for the tokens in use: a quota is a token's, so that a new token need not wait."""
+    secrets = (settings.github_token, settings.linkedin_token)
+    return content_hash(*(secret.get_secret_value() if secret else "" for secret in secrets))
 
 
 def _export_ids(workspace: Workspace, author: Author, platform: Platform, source: Source, web: WebClient) -> set[str]:

@@ -22,7 +22,8 @@ class SourceStates:
     """The row of `source_state` of one source, and what the platform's other sources list.
 
     A state's cursor column is JSON: `cursor` is the reader's own, `listed` maps every external id the source held
-    when it was last read to the short hash of what it held.
+    when it was last read to the short hash of what it held, `retry_at` is the epoch second before which the platform
+    does not want to be asked again, and `asked_as` stands for the tokens it said that to.
     """
 
     def __init__(self, lake: Lake, author: Author, source: Source) -> None:
@@ -36,6 +37,8 @@ class SourceStates:
         own = states.get(source.key, {})
         self.cursor: Mapping[str, Any] = own.get("cursor", {})
         self.listed: dict[str, str] = own.get("listed", {})
+        self.retry_at: float | None = own.get("retry_at")
+        self.asked_as: str = own.get("asked_as", "")
         self.others: set[str] = set()
         # Exports that a newer one has replaced; their listings say what the account once held.
         self.retired: dict[str, dict[str, str]] = {}
@@ -53,16 +56,19 @@ class SourceStates:
         status: str,
         message: str = "",
         counts: Mapping[str, int] | None = None,
+        retry_at: float | None = None,
+        asked_as: str = "",
     ) -> None:
         """Write the source's row and drop those of the exports it has replaced, in one transaction."""
         now = datetime.now(UTC)
         before = self._rows.get(self._source.key, {})
         finished = [key for key, ids in self.retired.items() if status == "ok" and not listed.keys().isdisjoint(ids)]
+        wait = {"retry_at": retry_at, "asked_as": asked_as} if retry_at else {}
         row = {
             "author": self._author,
             "source": self._source.key,
             "platform": self._source.platform,
-            "cursor": json_text({"cursor": dict(cursor), "listed": dict(listed)}),
+            "cursor": json_text({"cursor": dict(cursor), "listed": dict(listed)} | wait),
             "status": status,
             "message": message,
             "attempted_at": now,
