@@ -9,7 +9,6 @@ from twin_assets.defs.collection import assets as collection
 from twin_assets.defs.collection import sensors as collection_sensors
 from twin_assets.defs.features import assets as features
 from twin_assets.defs.features import checks as feature_checks
-from twin_assets.defs.partitions import authors
 from twin_assets.defs.release import assets as release
 from twin_assets.defs.release import sensors as release_sensors
 from twin_assets.defs.training import assets as training
@@ -42,7 +41,7 @@ CHECKS = [
 
 
 def _job(name: str, selection: dg.AssetSelection, description: str):
-    return dg.define_asset_job(name, selection, description=description, partitions_def=authors)
+    return dg.define_asset_job(name, selection, description=description)
 
 
 _collected = dg.AssetSelection.groups("collection", "features")

@@ -41,9 +41,7 @@ class World:
 
     def tick(self) -> list[str]:
         """Evaluate once, run what was asked for, and say for whom."""
-        result = dg.evaluate_automation_conditions(
-            defs=self.definitions, instance=self.instance, cursor=self.cursor
-        )
+        result = dg.evaluate_automation_conditions(defs=self.definitions, instance=self.instance, cursor=self.cursor)
         self.cursor = result.cursor
         wanted = sorted(result.get_requested_partitions(self.downstream.key))
         for author in wanted:

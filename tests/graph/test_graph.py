@@ -27,7 +27,9 @@ def graph_of(definitions: dg.Definitions) -> dict:
             "checks": sorted(
                 check.name + (" (blocking)" if graph.get(check).blocking else "") for check in graph.get(key).check_keys
             ),
-            "by itself": graph.get(key).automation_condition.get_label() if graph.get(key).automation_condition else None,
+            "by itself": graph.get(key).automation_condition.get_label()
+            if graph.get(key).automation_condition
+            else None,
         }
         for key in sorted(graph.get_all_asset_keys(), key=lambda key: key.to_user_string())
     }
@@ -59,7 +61,7 @@ def test_the_jobs_and_sensors_are_there(definitions):
 
 
 def test_the_whole_graph_is_one_job_in_one_process(definitions):
-    job = definitions.get_job_def("twin")
+    job = definitions.resolve_job_def("twin")
     assert job.executor_def.name == "in_process"
     assert len(job.asset_layer.selected_asset_keys) == len(ASSETS)
 

@@ -10,6 +10,7 @@ from dagster_aws.s3 import S3Resource
 from demo.exports import linkedin_export
 from twin_assets.core.authors import Author
 from twin_assets.core.workspace import Workspace
+from twin_assets.definitions import defs
 from twin_assets.defs.collection.sensors import collect_on_timetable, inbox, new_authors
 from twin_assets.defs.partitions import AUTHOR_PARTITION
 from twin_assets.defs.release.sensors import approval_given, new_model
@@ -23,14 +24,17 @@ def resource(workspace: Workspace) -> WorkspaceResource:
 
 
 @pytest.fixture
-def instance():
-    with dg.DagsterInstance.ephemeral() as instance:
+def instance(tmp_path):
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
         yield instance
 
 
 def tick(sensor, instance, resource):
-    context = dg.build_sensor_context(instance=instance, resources={"workspace": resource})
-    return sensor.evaluate_tick(context)
+    repository = defs.get_repository_def()
+    with dg.build_sensor_context(
+        instance=instance, instance_ref=instance.get_ref(), resources={"workspace": resource}, repository_def=repository
+    ) as context:
+        return sensor.evaluate_tick(context)
 
 
 def test_an_author_added_anywhere_gets_a_partition_once(workspace, resource, instance):
@@ -85,12 +89,15 @@ def test_only_authors_whose_own_timetable_fell_due_are_collected(
     workspace, resource, instance, schedule, hour, minute, due
 ):
     workspace.authors.save(Author(id="ada", name="Ada", schedule=schedule))
-    context = dg.build_schedule_context(
+    workspace.authors.save(Author(id="new", name="Not in the graph yet", schedule="0 6 * * *"))
+    instance.add_dynamic_partitions(AUTHOR_PARTITION, ["ada"])
+    with dg.build_schedule_context(
         instance=instance,
         resources={"workspace": resource},
+        repository_def=defs.get_repository_def(),
         scheduled_execution_time=datetime(2026, 3, 2, hour, minute, tzinfo=UTC),
-    )
-    requests = collect_on_timetable.evaluate_tick(context).run_requests
+    ) as context:
+        requests = collect_on_timetable.evaluate_tick(context).run_requests
     assert [request.partition_key for request in requests] == (["ada"] if due else [])
 
 

@@ -59,7 +59,7 @@ def run_job(
             instance.add_event_listener(run_id, listener)
         result = (
             build_defs(settings=settings)
-            .get_job_def(name)
+            .resolve_job_def(name)
             .execute_in_process(
                 instance=instance,
                 partition_key=author,

@@ -88,6 +88,8 @@ def collect_on_timetable(context: dg.ScheduleEvaluationContext, workspace: Works
     from cronsim import CronSim
 
     now = context.scheduled_execution_time
+    # A request for a partition that does not exist yet would fail the whole tick, for everybody.
+    known = set(context.instance.get_dynamic_partitions(AUTHOR_PARTITION))
     for author in workspace.open().authors.list():
-        if author.schedule and next(CronSim(author.schedule, now - TICK)) <= now:
+        if author.id in known and author.schedule and next(CronSim(author.schedule, now - TICK)) <= now:
             yield dg.RunRequest(partition_key=author.id, run_key=f"{author.id}@{now.isoformat()}")

@@ -154,8 +154,8 @@ def instruct_dataset(context: dg.AssetExecutionContext, workspace: WorkspaceReso
 def preference_dataset(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> dg.MaterializeResult:
     from twin_assets.core import datasets
 
-    pairs = datasets.preference_pairs(workspace.open().lake, context.partition_key)
+    preferences = datasets.update_preferences(workspace.open(), context.partition_key)
     return dg.MaterializeResult(
-        data_version=dg.DataVersion(content_hash(pairs.rows())),
-        metadata={"pairs": pairs.height},
+        data_version=dg.DataVersion(preferences.version),
+        metadata={"pairs": preferences.pairs.height, "why none": preferences.reason or ""},
     )

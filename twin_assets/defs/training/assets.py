@@ -6,6 +6,7 @@ from twin_assets.core.errors import TwinError
 from twin_assets.defs.features.assets import instruct_dataset, preference_dataset
 from twin_assets.defs.partitions import authors
 from twin_assets.defs.reporting import OWNERS, as_failure, bar_plot, say
+from twin_assets.resources.mlflow import TrainingRun
 from twin_assets.resources.workspace import WorkspaceResource
 
 
@@ -15,11 +16,11 @@ from twin_assets.resources.workspace import WorkspaceResource
     owners=OWNERS,
     kinds={"pytorch", "mlflow"},
     deps=[instruct_dataset, preference_dataset],
-    # dagster-mlflow's resource is of the older kind, which cannot be a typed parameter.
-    required_resource_keys={"training_run"},
     description="A LoRA adapter on the base model, trained on the instruct dataset; never twice on the same data.",
 )
-def fine_tuned_model(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> dg.MaterializeResult:
+def fine_tuned_model(
+    context: dg.AssetExecutionContext, workspace: WorkspaceResource, training_run: dg.ResourceParam[TrainingRun]
+) -> dg.MaterializeResult:
     from twin_assets.core import datasets
     from twin_assets.core.training import train
 
@@ -31,7 +32,7 @@ def fine_tuned_model(context: dg.AssetExecutionContext, workspace: WorkspaceReso
             author,
             datasets.load_dataset(stores.lake, author.id),
             progress=say(context),
-            tracking_run=lambda: context.resources.training_run.run_id,
+            tracking_run=lambda: training_run.run_id,
             dagster_run_id=context.run_id,
         )
     except TwinError as error:
