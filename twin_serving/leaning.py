@@ -21,7 +21,7 @@ _START = re.compile(
     r"""^["'“‘(\[]*(?:
     (?:this|that|these|those|it|he|she|they|them|him|his|her|hers|their|theirs|its|one|ones|both|either|neither|none|
        each|such|same|another|others?|most|many|some|few|several|half|
-       so|but|and|or|nor|then|also|too|because|instead(?!\ of)|however|yet|still|thus|hence|therefore|otherwise|meanwhile|
+       or|nor|then|also|too|because|instead(?!\ of)|otherwise|meanwhile|
        similarly|likewise|next|finally|lastly|second|secondly|third|thirdly|fourth|again|afterwards?|later|besides|
        conversely|accordingly|consequently|moreover|furthermore|additionally|nevertheless|nonetheless|though|
        not|no|yes|nope|maybe|perhaps|which|who|until|beyond|than|now|here|literally|unfortunately|luckily|sure|surprisingly|
@@ -71,9 +71,7 @@ _THINGS = re.compile(r"\b(?:they|them|their)\b", re.IGNORECASE)
 _SOMEBODY = re.compile(
     r"\b(?:whoever|somebody|someone|nobody|everybody|person|(?:an?|the|my|our|every|each)\s+\w+)\b|(?<=\s)(?!We\b|You\b|But\b|And\b)[A-Z][a-z]+"
 )
-_ONE = re.compile(
-    r"\b(?:an?|the|my|our|your|every|each|no|some|any|what|if)\s+\w+|(?<=\s)(?!We\b|You\b)[A-Z]\w+|\w+ing\b"
-)
+_ONE = re.compile(r"\b(?:an?|the|my|our|your|every|each|no|some|any|if)\s+\w+|(?<=\s)(?!We\b|You\b)[A-Z]\w+|\w+ing\b")
 _SEVERAL = re.compile(
     r"\b(?:people|whoever|somebody|nobody|everybody|teams?|women|men|children)\b|\b\w{3,}(?<![sui])s\b"
 )
