@@ -36,7 +36,8 @@ def add(registry, tmp_path, author="ada", fingerprint="f1", **metrics):
     (folder / "adapter" / "adapter_model.safetensors").write_bytes(fingerprint.encode())
     run_id = registry.start_run(author, "sft", {"epochs": 3})
     version = registry.register(
-        author, run_id=run_id, folder=folder, base_model="nano", is_nano=True, base_identity="nano", dataset_version="d1",
+        author, run_id=run_id, folder=folder, base_model="nano", is_nano=True, base_identity="nano",
+        dataset_version="d1", dataset_delta_version=3,
         corpus_version="c1", code_version="1", fingerprint=fingerprint, metrics=metrics,
     )  # fmt: skip
     registry.end_run(run_id)

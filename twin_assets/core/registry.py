@@ -49,6 +49,7 @@ class ModelVersion:
     status: str
     created_at: datetime
     base_identity: str = ""
+    dataset_delta_version: int | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -65,9 +66,8 @@ class Registry:
         self.models_folder = models_folder
 
     def experiment(self, author: str) -> str:
-        """Id of the author's MLflow experiment (made on first use, artifacts under models_folder when
-        local)."""
-        name = self._name(author)
+        """Id of the author's MLflow experiment (made on first use, with its artifacts under models_folder)."""
+        name = self.experiment_name(author)
         found = self._client.get_experiment_by_name(name)
         if found is not None:
             return str(found.experiment_id)
@@ -106,6 +106,7 @@ class Registry:
         is_nano: bool,
         base_identity: str,
         dataset_version: str,
+        dataset_delta_version: int | None,
         corpus_version: str,
         code_version: str,
         fingerprint: str,
@@ -121,7 +122,7 @@ class Registry:
         _refuse_unsafe(folder)
         self._client.log_artifacts(run_id, str(folder), "model")
         self.log_metrics(run_id, metrics)
-        name = self._name(author)
+        name = self.experiment_name(author)
         try:
             self._client.get_registered_model(name)
         except MlflowException as error:
@@ -133,6 +134,7 @@ class Registry:
             "base_identity": base_identity,
             "is_nano": str(is_nano).lower(),
             "dataset_version": dataset_version,
+            "dataset_delta_version": json.dumps(dataset_delta_version),
             "corpus_version": corpus_version,
             "code_version": code_version,
             "fingerprint": fingerprint,
@@ -147,7 +149,7 @@ class Registry:
         if not self._exists:
             return []
         approved = self._approved_number(author)
-        found = self._client.search_model_versions(f"name = '{self._name(author)}'", max_results=1000)
+        found = self._client.search_model_versions(f"name = '{self.experiment_name(author)}'", max_results=1000)
         return sorted(
             (self._version(author, entry, approved) for entry in found),
             key=lambda v: int(v.version),
@@ -159,7 +161,7 @@ class Registry:
         from mlflow.exceptions import MlflowException
 
         try:
-            entry = self._client.get_model_version(self._name(author), version)
+            entry = self._client.get_model_version(self.experiment_name(author), version)
         except MlflowException as error:
             known = ", ".join(v.version for v in self.versions(author)) or "none yet"
             raise UnknownModelError(
@@ -184,9 +186,9 @@ class Registry:
             return found
         self._decide(found, "approve", reason, by)
         history = [*self.history(author), version]
-        self._client.set_registered_model_tag(self._name(author), "history", json.dumps(history[-200:]))
+        self._client.set_registered_model_tag(self.experiment_name(author), "history", json.dumps(history[-200:]))
         self._retire(author, current)
-        self._client.set_registered_model_alias(self._name(author), ALIAS, version)
+        self._client.set_registered_model_alias(self.experiment_name(author), ALIAS, version)
         return self.get(author, version)
 
     def reject(self, author: str, version: str, reason: str, by: str) -> ModelVersion:
@@ -195,7 +197,7 @@ class Registry:
         if found.status == "approved":
             raise GateError(f"Version {version} of {author!r} is being served; roll back first, then reject it.")
         self._decide(found, "reject", reason, by)
-        self._client.set_model_version_tag(self._name(author), version, "status", "rejected")
+        self._client.set_model_version_tag(self.experiment_name(author), version, "status", "rejected")
         return self.get(author, version)
 
     def rollback(self, author: str, reason: str = "rolled back", by: str = "author") -> ModelVersion:
@@ -206,8 +208,8 @@ class Registry:
         current, target = history[-1], history[-2]
         self._decide(self.get(author, current), "rollback", reason, by)
         self._retire(author, current)
-        self._client.set_registered_model_alias(self._name(author), ALIAS, target)
-        self._client.set_registered_model_tag(self._name(author), "history", json.dumps(history[:-1]))
+        self._client.set_registered_model_alias(self.experiment_name(author), ALIAS, target)
+        self._client.set_registered_model_tag(self.experiment_name(author), "history", json.dumps(history[:-1]))
         return self.get(author, target)
 
     def history(self, author: str) -> list[str]:
@@ -215,7 +217,7 @@ class Registry:
         current = self._approved_number(author)
         if current is None:
             return []
-        stored = json.loads(self._client.get_registered_model(self._name(author)).tags.get("history", "[]"))
+        stored = json.loads(self._client.get_registered_model(self.experiment_name(author)).tags.get("history", "[]"))
         while stored and stored[-1] != current:  # what a killed promotion or rollback left above the alias
             stored.pop()
         return stored or [current]
@@ -223,7 +225,7 @@ class Registry:
     def decisions(self, author: str, version: str) -> list[dict[str, Any]]:
         """What was decided about a version, oldest first: action, reason, by, at and the figures of that
         moment."""
-        tags = self._client.get_model_version(self._name(author), version).tags
+        tags = self._client.get_model_version(self.experiment_name(author), version).tags
         return [json.loads(tags[name]) for name in sorted(tags) if name.startswith("decision.")]
 
     def record_report(
@@ -233,31 +235,30 @@ class Registry:
         report: Mapping[str, Any],
         metrics: Mapping[str, float] | None = None,
         files: Mapping[str, bytes] | None = None,
+        name: str = "report",
     ) -> None:
-        """Keep an evaluation with its version: the report as JSON, its headline figures, and files (plots) by
-        name."""
+        """Keep an evaluation with its version: the report as JSON under a name, headline figures, files (plots)."""
         found = self.get(author, version)
-        for name, content in (files or {}).items():
+        for file, content in (files or {}).items():
             with tempfile.TemporaryDirectory() as scratch:
-                path = Path(scratch) / name
+                path = Path(scratch) / file
                 path.write_bytes(content)
                 self._client.log_artifact(found.run_id, str(path), "evaluation")
-        self._client.log_dict(found.run_id, dict(report), "evaluation/report.json")
+        self._client.log_dict(found.run_id, dict(report), f"evaluation/{name}.json")
         if metrics:
             merged = {**found.metrics, **metrics}
             self.log_metrics(found.run_id, metrics)
-            self._client.set_model_version_tag(self._name(author), version, "metrics", json.dumps(merged))
+            self._client.set_model_version_tag(self.experiment_name(author), version, "metrics", json.dumps(merged))
 
-    def report(self, author: str, version: str) -> dict[str, Any] | None:
-        """The version's evaluation, None where it has none."""
+    def report(self, author: str, version: str, name: str = "report") -> dict[str, Any] | None:
+        """The version's evaluation of that name, None where it has none."""
+        path = f"evaluation/{name}.json"
         run_id = self.get(author, version).run_id
-        if not any(
-            entry.path == "evaluation/report.json" for entry in self._client.list_artifacts(run_id, "evaluation")
-        ):
+        if not any(entry.path == path for entry in self._client.list_artifacts(run_id, "evaluation")):
             return None
         with tempfile.TemporaryDirectory() as scratch:
-            path = self._client.download_artifacts(run_id, "evaluation/report.json", scratch)
-            return dict(json.loads(Path(path).read_text(encoding="utf-8")))
+            fetched = self._client.download_artifacts(run_id, path, scratch)
+            return dict(json.loads(Path(fetched).read_text(encoding="utf-8")))
 
     def folder(self, author: str, version: str) -> Path:
         """Folder of a version's files: `adapter/`, and `base/` for a nano; safetensors only, checked.
@@ -266,7 +267,7 @@ class Registry:
         """
         found = self.get(author, version)
         uri = urlparse(str(self._client.get_run(found.run_id).info.artifact_uri))
-        name = self._name(author)
+        name = self.experiment_name(author)
         # The second is where a home that was moved has its artifacts now.
         local = Path(unquote(uri.path)), self.models_folder / "artifacts" / name / found.run_id / "artifacts"
         for place in local if uri.scheme in ("", "file") else ():
@@ -297,7 +298,7 @@ class Registry:
         decision = {"action": action, "reason": reason, "by": by, "at": at, "figures": dict(found.metrics)}
         key = f"decision.{at}"
         self._client.set_model_version_tag(
-            self._name(found.author),
+            self.experiment_name(found.author),
             found.version,
             key.replace(":", "-").replace("+", "-"),
             json.dumps(decision),
@@ -305,7 +306,7 @@ class Registry:
 
     def _retire(self, author: str, version: str | None) -> None:
         if version is not None:
-            self._client.set_model_version_tag(self._name(author), version, "status", "retired")
+            self._client.set_model_version_tag(self.experiment_name(author), version, "status", "retired")
 
     def _approved_number(self, author: str) -> str | None:
         entry = self._by_alias(author)
@@ -317,7 +318,7 @@ class Registry:
         from mlflow.exceptions import MlflowException
 
         try:
-            return self._client.get_model_version_by_alias(self._name(author), ALIAS)
+            return self._client.get_model_version_by_alias(self.experiment_name(author), ALIAS)
         except MlflowException as error:
             # SQLite's store calls a missing alias INVALID_PARAMETER_VALUE and a missing model
             # RESOURCE_DOES_NOT_EXIST.
@@ -338,13 +339,15 @@ class Registry:
             code_version=tags["code_version"],
             fingerprint=tags["fingerprint"],
             base_identity=tags["base_identity"],
+            dataset_delta_version=json.loads(tags["dataset_delta_version"]),
             status="approved" if number == approved else tags.get("status", "candidate"),
             created_at=datetime.fromtimestamp(entry.creation_timestamp / 1000, UTC),
             metrics=json.loads(tags.get("metrics", "{}")),
         )
 
     @staticmethod
-    def _name(author: str) -> str:
+    def experiment_name(author: str) -> str:
+        """Name of the author's MLflow experiment and registered model."""
         return f"twin-{author}"
 
     @property

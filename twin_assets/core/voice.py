@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from twin_assets.core.documents import content_hash
 from twin_assets.core.errors import ConfigurationError, TooLittleTextError
 from twin_assets.core.voice_features import LENGTHS, PASSAGE_WORDS, Matrix, passages, plain, unit, vectors
 from twin_assets.core.voice_profile import VoiceProfile, build_profile, load_profile, save_profile
@@ -88,6 +89,7 @@ class VoiceScorer:
         self.impostors = impostors
         self.floor = floor
         self.ceiling = ceiling
+        self.fitted_on = ""
 
     @classmethod
     def fit(cls, texts: Sequence[str], seed: int = 0, background: Background | None = None) -> "VoiceScorer":
@@ -140,7 +142,8 @@ class VoiceScorer:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
         with os.fdopen(descriptor, "wb") as file:
-            np.savez_compressed(file, **{name: getattr(self, name) for name in _FIELDS})
+            arrays = {name: getattr(self, name) for name in _FIELDS}
+            np.savez_compressed(file, fitted_on=np.array(self.fitted_on), **arrays)
         os.replace(temporary, path)
 
     @classmethod
@@ -148,7 +151,9 @@ class VoiceScorer:
         """Read a scorer; raises ConfigurationError for a file that is none."""
         try:
             with np.load(path, allow_pickle=False) as data:
-                return cls(*(data[name] for name in _FIELDS))
+                scorer = cls(*(data[name] for name in _FIELDS))
+                scorer.fitted_on = str(data["fitted_on"])
+                return scorer
         except (OSError, ValueError, KeyError) as error:
             raise ConfigurationError(
                 f"The voice file {path} cannot be read ({error}); run `twin run` again."
@@ -187,8 +192,14 @@ def _ceiling(texts: Sequence[str], scorer: VoiceScorer) -> Matrix:
 
 
 def update_voice(workspace: "Workspace", author: str, texts: Sequence[str]) -> VoiceScorer:
-    """Fit the author's scorer on these texts and keep it where serving finds it."""
+    """Fit the author's scorer on these texts and keep it where serving finds it; the same texts are not fitted
+    again."""
+    fitted_on = content_hash(SCORER_VERSION, sorted(texts))
+    kept = load_scorer(workspace, author)
+    if kept is not None and kept.fitted_on == fitted_on:
+        return kept
     scorer = VoiceScorer.fit(texts)
+    scorer.fitted_on = fitted_on
     scorer.save(scorer_path(workspace, author))
     return scorer
 

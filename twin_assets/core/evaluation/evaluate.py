@@ -54,7 +54,8 @@ def evaluate(
 
     chat: answers a conversation, or the base URL of an OpenAI-compatible server on which the author is a model; None
     measures the loss alone (a champion on a new test set). assembled: drafts for evaluation_samples() by sample id.
-    A report on the same dataset version is returned as it is, unless it lacks what is asked for now.
+    A report on the same dataset version is returned as it is, unless it lacks what is asked for now. progress: told
+    each stage and the share of it that is done.
     Raises UnknownModelError, ServingError where the server does not answer, TooLittleTextError without held-out texts.
     """
     registry = workspace.registry
@@ -88,10 +89,17 @@ def evaluate(
         left_out=left_out,
         answers=answers,
     )
-    registry.record_report(
-        author, version, report.model_dump(mode="json"), report.metrics(), {"report.png": report_plot(report)}
-    )
+    content = report.model_dump(mode="json")
+    if chat is None:
+        registry.record_report(author, version, content, name=_loss_only(dataset))
+    else:
+        registry.record_report(author, version, content, report.metrics(), {"report.png": report_plot(report)})
     return report
+
+
+def _loss_only(dataset: Dataset) -> str:
+    # Beside the version's own report, which it was approved by, not in its place.
+    return f"report-{dataset.version[:12]}"
 
 
 def evaluation_samples(dataset: Dataset, is_nano: bool) -> pl.DataFrame:
@@ -174,12 +182,15 @@ class _Measure:
 def _cached(
     workspace: "Workspace", found: ModelVersion, dataset: Dataset, generated: bool, assembled: bool
 ) -> Report | None:
-    stored = workspace.registry.report(found.author, found.version)
-    if stored is None or stored.get("evaluation_version") != EVALUATION_VERSION:
-        return None
-    report = Report.model_validate(stored)
-    complete = (report.generated or not generated) and (report.assembled or not assembled)
-    return report if report.dataset_version == dataset.version and complete else None
+    for name in ("report",) if generated else ("report", _loss_only(dataset)):
+        stored = workspace.registry.report(found.author, found.version, name)
+        if stored is None or stored.get("evaluation_version") != EVALUATION_VERSION:
+            continue
+        report = Report.model_validate(stored)
+        complete = (report.generated or not generated) and (report.assembled or not assembled)
+        if complete and report.dataset_version == dataset.version:
+            return report
+    return None
 
 
 def _answers(chat: Chat, name: str, samples: pl.DataFrame, is_nano: bool, progress: Progress | None) -> list[Answer]:

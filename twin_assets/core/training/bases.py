@@ -9,6 +9,7 @@ from typing import Literal
 from twin_assets.core.documents import content_hash
 from twin_assets.core.errors import ModelError, UnknownModelError
 from twin_assets.core.training.preflight import Machine, ModelShape, Workload, preflight
+from twin_assets.settings import Settings
 
 # What `auto` chooses among, largest first: small instruct models under open licences, with their shapes, so that the
 # choice needs no download.
@@ -19,6 +20,8 @@ AUTO_BASES: tuple[tuple[str, ModelShape], ...] = (
     ("HuggingFaceTB/SmolLM2-135M-Instruct", ModelShape(135_000_000, 576, 30, 49_152)),
 )
 AUTO_MINUTES = 60.0
+# For asking what auto would choose before there is a dataset: about 200 posts.
+TYPICAL = Workload(tokens=50_000)
 REACH_SECONDS = 1.5
 # Weights as safetensors and what a tokenizer is made of; never a format that can run code.
 ALLOWED_FILES = ("*.safetensors", "*.safetensors.index.json", "*.json", "*.jinja", "tokenizer.model", "merges.txt")
@@ -40,20 +43,21 @@ class BaseModel:
     path: Path | None = None
 
 
-def resolve_base(setting: str, *, hub_endpoint: str, models_folder: Path, workload: Workload) -> BaseModel:
+def resolve_base(setting: str, settings: Settings, workload: Workload = TYPICAL) -> BaseModel:
     """The base model a setting (auto, nano, hub id or folder) stands for here; downloads nothing.
 
+    workload: what is to be trained, by which auto chooses.
     Raises UnknownModelError where a named model is not to be had.
     """
     if setting == "nano":
         return BaseModel("nano", "nano", "chosen in the settings", "nano")
     if setting == "auto":
-        return _choose(hub_endpoint, models_folder, workload)
+        return _choose(settings, workload)
     folder = Path(setting).expanduser()
     if folder.is_dir():
         return _local(setting, folder)
     if _HUB_ID.fullmatch(setting):
-        return _hub(setting, hub_endpoint, models_folder, "chosen in the settings")
+        return _hub(setting, settings, "chosen in the settings")
     raise UnknownModelError(
         f"There is no base model {setting!r}: it is neither auto, nano, a hub id (owner/name) nor a folder here."
     )
@@ -70,7 +74,7 @@ def reach_hub(hub_endpoint: str, seconds: float = REACH_SECONDS) -> str | None:
     return None
 
 
-def fetch(base: BaseModel, *, hub_endpoint: str, models_folder: Path) -> Path:
+def fetch(base: BaseModel, settings: Settings) -> Path:
     """Local folder of a hub or folder base, downloaded where it is not there yet (safetensors and tokenizer only)."""
     if base.kind == "folder" and base.path is not None:
         return base.path
@@ -78,15 +82,18 @@ def fetch(base: BaseModel, *, hub_endpoint: str, models_folder: Path) -> Path:
     from huggingface_hub.errors import HfHubHTTPError
 
     # A killed download leaves a folder that looks whole: only a marked one is used without asking the hub.
-    complete = models_folder / "hub" / f"{base.name.replace('/', '--')}-{base.identity}.complete"
+    complete = settings.models_folder / "hub" / f"{base.name.replace('/', '--')}-{base.identity}.complete"
     try:
         path = snapshot_download(
-            base.name, revision=base.identity, endpoint=hub_endpoint, cache_dir=models_folder / "hub",
-            allow_patterns=list(ALLOWED_FILES), local_files_only=complete.is_file(),
+            base.name, revision=base.identity, endpoint=settings.hub_endpoint,
+            cache_dir=settings.models_folder / "hub", allow_patterns=list(ALLOWED_FILES),
+            local_files_only=complete.is_file(),
         )  # fmt: skip
         complete.touch()
     except (HfHubHTTPError, OSError, ValueError) as error:
-        raise UnknownModelError(f"Base model {base.name} cannot be fetched from {hub_endpoint}: {error}") from error
+        raise UnknownModelError(
+            f"Base model {base.name} cannot be fetched from {settings.hub_endpoint}: {error}"
+        ) from error
     return _checked(base.name, Path(path))
 
 
@@ -101,28 +108,29 @@ def base_of(name: str, identity: str) -> BaseModel:
     return base
 
 
-def _choose(hub_endpoint: str, models_folder: Path, workload: Workload) -> BaseModel:
-    unreached = reach_hub(hub_endpoint)
+def _choose(settings: Settings, workload: Workload) -> BaseModel:
+    unreached = reach_hub(settings.hub_endpoint)
     if unreached:
         return BaseModel("nano", "nano", f"{unreached}, so the machinery is proved with a model of our own", "nano")
-    machine = Machine.measure(models_folder)
+    machine = Machine.measure(settings.models_folder)
     refused: list[str] = []
     for name, shape in AUTO_BASES:
         plan = preflight(shape, workload, machine, limit_minutes=AUTO_MINUTES)
         if plan.ok:
             passed = f"; {'; '.join(refused)}" if refused else ""
             why = f"the largest of {len(AUTO_BASES)} that this machine can train in {AUTO_MINUTES:.0f} minutes{passed}"
-            return _hub(name, hub_endpoint, models_folder, why)
+            return _hub(name, settings, why)
         refused.append(f"not {name}: {plan.reason}")
     return BaseModel("nano", "nano", f"nothing larger fits this machine ({refused[-1]})", "nano")
 
 
-def _hub(name: str, hub_endpoint: str, models_folder: Path, why: str) -> BaseModel:
+def _hub(name: str, settings: Settings, why: str) -> BaseModel:
     """The model's current revision on the hub; where the hub is not reached, the one downloaded before."""
     import httpx
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
 
+    hub_endpoint = settings.hub_endpoint
     try:
         revision = HfApi(endpoint=hub_endpoint).model_info(name, timeout=10.0).sha
         return BaseModel("hub", name, why, str(revision))
@@ -132,7 +140,7 @@ def _hub(name: str, hub_endpoint: str, models_folder: Path, why: str) -> BaseMod
         ) from error
     except (HfHubHTTPError, httpx.HTTPError, OSError) as error:
         try:
-            path = Path(snapshot_download(name, cache_dir=models_folder / "hub", local_files_only=True))
+            path = Path(snapshot_download(name, cache_dir=settings.models_folder / "hub", local_files_only=True))
         except LocalEntryNotFoundError:
             raise UnknownModelError(
                 f"Base model {name} is not on this machine and {hub_endpoint} is not reached ({error}); "

@@ -19,9 +19,8 @@ def base_folder(workspace: "Workspace", version: ModelVersion) -> Path:
         return workspace.registry.folder(version.author, version.version) / "base"
     from twin_assets.core.training.bases import base_of, fetch
 
-    settings = workspace.settings
     base = base_of(version.base_model, version.base_identity)
-    return fetch(base, hub_endpoint=settings.hub_endpoint, models_folder=settings.models_folder)
+    return fetch(base, workspace.settings)
 
 
 def load_version(workspace: "Workspace", version: ModelVersion) -> tuple[Any, Any]:

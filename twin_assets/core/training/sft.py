@@ -88,7 +88,7 @@ def fine_tune(
         "training_steps": float(result.global_step),
         "trained_parameters": float(sum(p.numel() for p in tuned.parameters() if p.requires_grad)),
     }
-    for name, samples in (("validation", validation), ("test", dataset.split("test"))):
+    for name, samples in (("validation", validation), ("held_out", dataset.split("test"))):
         metrics |= losses(tuned, tokenizer, author_name, samples, recipe.length, name)
     return metrics
 

@@ -49,21 +49,23 @@ def train(
     progress: Progress | None = None,
     *,
     dagster_run_id: str | None = None,
-    mlflow_run_id: str | None = None,
+    tracking_run: Callable[[], str] | None = None,
 ) -> TrainedModel:
     """Fine-tune the author's base model on a dataset and register the result as a candidate.
 
     A version trained from the same dataset, base, recipe and code is returned as it is, without importing torch. A
-    killed training goes on where it stood. mlflow_run_id: an open MLflow run to log to (else one is opened).
-    Raises TooLittleTextError, UnknownModelError, and ModelError where it does not fit, leaks, or already runs.
+    killed training goes on where it stood. progress: told each stage and the share of
+    it that is done. tracking_run: gives the id of an open MLflow run
+    to log to, and is asked only when something is trained (else a run is opened and closed here). Raises
+    TooLittleTextError, UnknownModelError, and ModelError where it does not fit, leaks, or already runs.
     """
     _check_enough(author, dataset)
     settings, registry = workspace.settings, workspace.registry
     setting = author.base_model or settings.base_model
     workload = _workload(dataset, recipe_for("hub"))
-    base = resolve_base(
-        setting, hub_endpoint=settings.hub_endpoint, models_folder=settings.models_folder, workload=workload
-    )
+    base = resolve_base(setting, settings, workload)
+    if progress is not None:
+        progress(f"base model {base.name}, {base.why}", 1.0)
     recipe = recipe_for(base.kind)
     minutes = settings.training_minutes if base.kind == "nano" else None
     fingerprint = content_hash(
@@ -86,17 +88,20 @@ def train(
     try:
         with FileLock(folder.parent / "lock", timeout=0):
             metrics = _run(workspace, author, dataset, base, recipe, folder, progress)
+            metrics["train_samples"] = float(dataset.counts["train"])
             run_id = registry.start_run(
                 author.id, f"{base.name} on {dataset.version[:8]}",
-                _parameters(dataset, base, recipe, dagster_run_id), mlflow_run_id,
+                _parameters(dataset, base, recipe, dagster_run_id),
+                tracking_run() if tracking_run else None,
             )  # fmt: skip
             version = registry.register(
                 author.id, run_id=run_id, folder=folder / "trained", base_model=base.name, is_nano=base.kind == "nano",
                 base_identity=base.identity,
-                dataset_version=dataset.version, corpus_version=corpus_version(workspace.lake, author.id),
+                dataset_version=dataset.version,
+                dataset_delta_version=dataset.delta_version, corpus_version=corpus_version(workspace.lake, author.id),
                 code_version=TRAINING_VERSION, fingerprint=fingerprint, metrics=metrics,
             )  # fmt: skip
-            if mlflow_run_id is None:
+            if tracking_run is None:
                 registry.end_run(run_id)
     except Timeout as error:
         raise ModelError(f"A training of {author.id!r} is already running; wait for it to end.") from error
@@ -156,7 +161,7 @@ def _run(
                 progress=progress,
             )  # fmt: skip
     else:
-        path = fetch(base, hub_endpoint=settings.hub_endpoint, models_folder=settings.models_folder)
+        path = fetch(base, settings)
         machine = Machine.measure(settings.models_folder)
         preflight(shape_of(path), _workload(dataset, recipe), machine, on_disk=True).require()
         metrics = fine_tune(path, base.name, author.name, dataset, recipe, folder, progress=progress)

@@ -1,0 +1,168 @@
+"""Samples and splits: verbatim targets, stable splits, nothing that leaks."""
+
+from datetime import UTC, datetime
+
+import polars as pl
+import pytest
+from training_corpus import AUTHOR, document, documents, fill, post_texts
+
+from twin_assets.core import datasets
+from twin_assets.core.lake import rows_frame
+from twin_assets.core.overlap import VerbatimIndex, contained_pairs
+from twin_assets.core.samples import build_samples, key_phrases, passages
+
+ARTICLE = "\n\n".join(
+    f"## Part {n}\n\n" + "\n\n".join(f"Paragraph {n}.{i} says its own thing about looms. " * 12 for i in range(4))
+    for n in range(3)
+)
+
+
+@pytest.fixture
+def filled(workspace):
+    fill(workspace)
+    datasets.update_samples(workspace, AUTHOR.id)
+    return workspace
+
+
+def test_every_document_gives_verbatim_targets_or_a_reason(filled):
+    rows = [
+        document("article", ARTICLE, "article", "medium", "On looms"),
+        document("tag", "#only https://example.org", "post"),
+    ]
+    filled.lake.append("documents", documents(rows))
+    done = datasets.update_samples(filled, AUTHOR.id)
+    assert done.new == 2
+    dataset = datasets.load_dataset(filled.lake, AUTHOR.id)
+    texts = dict(filled.lake.read("documents", AUTHOR.id).select("document_id", "text").iter_rows())
+    assert set(dataset.samples["document_id"]) == set(texts)
+    assert all(row["target"] in texts[row["document_id"]] for row in dataset.samples.iter_rows(named=True))
+    assert dataset.samples["sample_id"].n_unique() == dataset.samples.height
+    sections = dataset.samples.filter(pl.col("document_id") == "article").sort("position")
+    assert sections.height >= 3
+    assert set(sections["form"]) == {"section"}
+    assert all("On looms" in text and "Part" in text for text in sections["instruction"])
+    assert sections["split"].n_unique() == 1
+    left_out = dataset.samples.filter(pl.col("document_id") == "tag")["excluded"].item()
+    assert "words of its own" in left_out
+
+
+def test_unchanged_documents_are_not_derived_again(filled):
+    before = datasets.load_dataset(filled.lake, AUTHOR.id)
+    assert datasets.update_samples(filled, AUTHOR.id).touched == 0
+    assert datasets.load_dataset(filled.lake, AUTHOR.id).delta_version == before.delta_version
+
+    changed = document("post000", post_texts()[0] + "\n\nOne more thought about warehouses.")
+    filled.lake.replace("documents", AUTHOR.id, "document_id", ["post000", "post001"], documents([changed]))
+    done = datasets.update_samples(filled, AUTHOR.id)
+    assert (done.new, done.changed, done.removed) == (0, 1, 1)
+    after = datasets.load_dataset(filled.lake, AUTHOR.id)
+    assert after.version != before.version
+    again = datasets.load_dataset(filled.lake, AUTHOR.id, version=before.delta_version)
+    assert again.version == before.version
+
+
+def test_splits_are_about_80_10_10_and_stay(filled):
+    groups = [f"group{i}" for i in range(2000)]
+    splits = datasets.split_groups(groups)
+    shares = {name: sum(s == name for s in splits.values()) / 2000 for name in datasets.SPLITS}
+    assert shares["train"] == pytest.approx(0.8, abs=0.03)
+    assert shares["test"] == pytest.approx(0.1, abs=0.03)
+    more = datasets.split_groups([*groups, "another"])
+    assert {group: more[group] for group in groups} == splits
+    for count in range(3, 12):
+        assert set(datasets.split_groups(groups[:count]).values()) == set(datasets.SPLITS)
+    assert min(datasets.load_dataset(filled.lake, AUTHOR.id).counts.values()) >= 1
+
+
+def test_copies_and_excerpts_stay_in_one_split_and_are_learned_once(filled):
+    long = "\n\n".join(post_texts()[:4])
+    rows = [
+        document("copy", post_texts()[5].replace("\n\n", "\n"), "post", "x"),
+        document("digest", long, "article", "medium", "Digest"),
+    ]
+    filled.lake.append("documents", documents(rows))
+    datasets.update_samples(filled, AUTHOR.id)
+    dataset = datasets.load_dataset(filled.lake, AUTHOR.id)
+    group = dict(dataset.samples.select("document_id", "group_id").iter_rows())
+    assert group["copy"] == group["post005"]
+    assert len({group[name] for name in ("digest", "post000", "post001", "post002", "post003")}) == 1
+    excluded = dict(dataset.samples.select("document_id", "excluded").iter_rows())
+    assert [excluded["copy"] is None, excluded["post005"] is None].count(True) == 1
+    assert datasets.leakage(dataset) == []
+    assert datasets.update_samples(filled, AUTHOR.id).touched == 0
+
+
+def test_leakage_is_found(filled):
+    dataset = datasets.load_dataset(filled.lake, AUTHOR.id)
+    assert datasets.leakage(dataset) == []
+    row = dataset.split("train").head(1)
+    exact = row.with_columns(split=pl.lit("test"), sample_id=pl.lit("s2"))
+    excerpt = exact.with_columns(
+        document_id=pl.lit("d2"), group_id=pl.lit("d2"), target=pl.lit(" ".join(row["target"].item().split()[10:]))
+    )
+    for leaked, problems in ((exact, ("document_id", "target")), (excerpt, ("share most",))):
+        found = datasets.leakage(
+            datasets.Dataset(AUTHOR.id, pl.concat([dataset.samples, leaked]), "v", dataset.delta_version)
+        )
+        assert all(any(problem in sentence for sentence in found) for problem in problems), found
+
+
+def test_preferences_are_the_edits_that_changed_something(filled):
+    empty = datasets.update_preferences(filled, AUTHOR.id)
+    assert empty.pairs.is_empty()
+    assert "no draft has been edited" in empty.reason
+    now = datetime.now(UTC)
+    draft = {
+        "author": AUTHOR.id, "created_at": now, "kind": "assembled", "prompt": "Write.", "links": "[]",
+        "sentences": "[]", "scores": "{}", "model_version": None, "index_version": "1", "dataset_version": None, "trace_id": "t",
+    }  # fmt: skip
+    filled.lake.append(
+        "drafts",
+        rows_frame("drafts", [draft | {"draft_id": "a", "text": "Old."}, draft | {"draft_id": "b", "text": "Same."}]),
+    )
+    feedback = [
+        {
+            "author": AUTHOR.id,
+            "feedback_id": f"f{i}",
+            "created_at": now,
+            "draft_id": name,
+            "edited_text": text,
+            "rating": None,
+            "comment": None,
+        }
+        for i, (name, text) in enumerate([("a", "New."), ("b", "Same.\n")])
+    ]
+    filled.lake.append("feedback", rows_frame("feedback", feedback))
+    found = datasets.update_preferences(filled, AUTHOR.id)
+    assert found.pairs.to_dicts() == [{"prompt": "Write.", "chosen": "New.", "rejected": "Old.", "draft_id": "a"}]
+    assert found.reason is None
+
+
+def test_passages_are_verbatim_and_keep_code_whole():
+    text = "Intro.\n\n# One\n\nText.\n\n```\n# no heading\n\nx = 1\n```\n\n# Two\n\nEnd."
+    found = list(passages(text))
+    assert [heading for heading, _ in found] == ["", "One", "Two"]
+    assert all(passage in text for _, passage in found)
+    assert "# no heading\n\nx = 1" in found[1][1]
+
+
+def test_key_phrases_are_the_texts_own():
+    text = "Delta Lake keeps history. Why Delta Lake? Because history matters, and I can't lose it. #data"
+    assert "Delta Lake" in key_phrases(text)[:2]
+    assert all(phrase in text for phrase in key_phrases(text))
+
+
+def test_overlap():
+    index = VerbatimIndex(["The quick brown fox jumps over the lazy dog.", "Another text."])
+    assert index.longest("See: quick, brown FOX jumps! Then another") == 4
+    assert index.longest("nothing shared") == 0
+    assert index.longest("") == 0
+    words = [f"w{i}" for i in range(40)]
+    pairs = contained_pairs({"a": " ".join(words), "b": " ".join(words[10:30]), "c": "no relation to any of these"})
+    assert pairs == [("a", "b")]
+
+
+def test_one_row_a_document_even_for_odd_ones():
+    rows = documents([document("heading", "# " + "A heading and nothing else " * 120, "article", "files")])
+    placed = rows.with_columns(group_id=pl.lit("g"), split=pl.lit("train"), duplicate_of=pl.lit(None, pl.String))
+    assert build_samples(placed).height == 1
