@@ -5,58 +5,28 @@ import time
 import zipfile
 from pathlib import Path
 
-import polars as pl
 import pytest
 from pydantic import SecretStr
 
 from demo.exports import linkedin_export, medium_export, substack_export
 from demo.server import PlatformServer
+from tests.integration.collecting import (  # noqa: F401
+    LOGIN,
+    collect,
+    collect_all,
+    counts,
+    platforms,
+    rows,
+    workspace,
+)
 from twin_assets.core.authors import Author
-from twin_assets.core.collection import SourceResult, add_source, collect_platform, import_export, source_states
+from twin_assets.core.collection import add_source, import_export, source_states
 from twin_assets.core.errors import InputError, UnknownAuthorError
 from twin_assets.core.ledger import SourceStates
-from twin_assets.core.web import WebClient
 from twin_assets.core.workspace import Workspace
 from twin_assets.settings import Settings
 
-LOGIN = "maren-oduya"
 SHARES = "Date,ShareLink,ShareCommentary,SharedUrl,MediaUrl,Visibility\n"
-
-
-@pytest.fixture
-def platforms():
-    with PlatformServer() as server:
-        yield server
-
-
-@pytest.fixture
-def workspace(workspace, monkeypatch):
-    """The author "ada" with no source; its web client waits for nothing."""
-    allowed = workspace.settings.allowed_host_names
-    monkeypatch.setattr(
-        Workspace, "web", lambda self: WebClient(allowed_hosts=allowed, timeout=5, sleep=lambda seconds: None)
-    )
-    workspace.authors.save(Author(id="ada", name="Ada"))
-    return workspace
-
-
-def collect(workspace: Workspace, platform: str) -> SourceResult:
-    (result,) = collect_all(workspace, platform)
-    return result
-
-
-def collect_all(workspace: Workspace, platform: str) -> list[SourceResult]:
-    return collect_platform(workspace, workspace.authors.get("ada"), platform)
-
-
-def counts(result: SourceResult) -> tuple[str, int, int, int, int, int]:
-    return (result.status, result.new, result.changed, result.unchanged, result.removed, result.quarantined)
-
-
-def rows(workspace: Workspace, live: bool = True) -> dict[str, dict]:
-    frame = workspace.lake.read("raw_documents", "ada")
-    frame = frame.filter(pl.col("removed_at").is_null()) if live else frame
-    return {row["external_id"]: row for row in frame.to_dicts()}
 
 
 def shares(path: Path, **posts: str) -> Path:

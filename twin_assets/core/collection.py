@@ -42,6 +42,7 @@ from twin_assets.settings import Settings
 
 BATCH = 500  # documents of one transaction
 RESUMABLE = 50  # documents after which a reader's checkpoint is written down
+RESUMABLE_SHARE = 0.05  # and of what the source lists, as a state is as long as the listing
 Progress = Callable[[str], None]  # called with a sentence
 log = logging.getLogger(__name__)
 
@@ -201,7 +202,7 @@ class _Collector:
             self.ledger.keep(event.external_id)
         elif isinstance(event, Checkpoint):
             self.checkpoint = event.cursor
-            if self.ledger.pending >= RESUMABLE:
+            if self.ledger.pending >= max(RESUMABLE, RESUMABLE_SHARE * self.ledger.size):
                 self.ledger.flush()
                 self.states.save(event.cursor, self.ledger.listed, status="reading")
         else:

@@ -130,6 +130,11 @@ class Ledger:
         """Documents taken in and not yet written."""
         return len(self._pending)
 
+    @property
+    def size(self) -> int:
+        """How many documents the source has shown so far."""
+        return max(len(self._now), len(self._states.listed))
+
     def known(self) -> Mapping[str, str]:
         """External id to address of every document of the platform."""
         return {name: row.url for name, row in self._rows.items()}

@@ -36,7 +36,10 @@ class Kept:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What was found so far need not be read again by a reader that starts from this cursor."""
+    """What was found so far need not be read again by a reader that starts from this cursor.
+
+    The reader may go on filling the cursor's parts after it has yielded what they stand for: nothing is copied.
+    """
 
     cursor: Mapping[str, Any]
 

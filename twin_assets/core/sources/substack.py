@@ -77,7 +77,7 @@ def collect(reading: Reading) -> Iterator[Event]:
         else:
             yield Found(post_document(reading, base, row, _post(reading, base, row["slug"])), (f"p/{row['slug']}",))
             posts[name] = print_
-            yield Checkpoint({**reading.cursor, "posts": dict(posts)})
+            yield Checkpoint({**reading.cursor, "posts": posts})
         seen[name] = print_
     yield Done({"posts": seen, **feed_state}, complete=True)
 

@@ -1,0 +1,121 @@
+"""A site's sitemap as a source: the back catalogue that a feed's window no longer shows."""
+
+import re
+import zlib
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+from twin_assets.core.documents import RawDocument
+from twin_assets.core.errors import SourceError
+from twin_assets.core.sources.base import Checkpoint, Done, Event, Found, Kept, Reading
+from twin_assets.core.sources.pages import UNREAD, Page, read_page
+from twin_assets.core.web import shown
+
+ADDRESS = re.compile(r"/[\w.-]*sitemap[\w.-]*\.xml(\.gz)?$", re.IGNORECASE)
+SITEMAPS = 100  # files of one index that are read
+LARGEST = 50_000_000  # bytes of one file, as the protocol says
+WORDS = 80  # a page with fewer words of text is a list or a form
+_LISTS = re.compile(
+    r"/(tags?|categor(y|ies)|topics?|authors?|page|search|archives?|series|feed)(/|$)|\.(xml|jpe?g|png|pdf|zip)$",
+    re.IGNORECASE,
+)
+
+
+def collect_sitemap(reading: Reading) -> Iterator[Event]:
+    """Every page of the sitemap that holds a text; one that did not change since its last reading is not read.
+
+    Pages that a feed of the author already brought are left to it.
+    """
+    pages: dict[str, Any] = dict(reading.cursor.get("pages", {}))
+    elsewhere = {url.rstrip("/") for name, url in reading.known().items() if name != url}
+    now: dict[str, Any] = {}
+    texts = unread = 0
+    for address, changed in read_sitemap(reading, reading.source.location):
+        if address.rstrip("/") in elsewhere:
+            continue
+        state = pages.get(address, {})
+        page = Page(unchanged=True)
+        if not state or not changed or state.get("changed") != changed:
+            page = read_page(reading, address, etag=state.get("etag"), last_modified=state.get("modified"))
+        if page.unchanged:
+            now[address] = state
+        elif page.problem is not None and page.problem.reason == UNREAD:
+            unread += 1
+            now[address] = {}
+        else:
+            now[address] = {"changed": changed, "etag": page.etag, "modified": page.last_modified}
+            now[address]["text"] = page.problem is not None or len(page.text.split()) >= WORDS
+            if now[address]["text"]:
+                yield Found(_document(reading, address, page))
+                texts += 1
+            pages[address] = now[address]
+            yield Checkpoint({"pages": pages})
+            continue
+        yield Kept(address)
+    message = f"{unread} pages could not be read and are tried again." if unread else ""
+    yield Done({"pages": now}, complete=True, message=message)
+
+
+def read_sitemap(reading: Reading, address: str, depth: int = 0) -> Iterator[tuple[str, str]]:
+    """(address, time of change or "") of every page of the site that is not a list; nested sitemaps are read.
+
+    Raises FetchError, and SourceError for what is no sitemap or is cut off.
+    """
+    from lxml import etree
+
+    response = reading.web.get(address, max_bytes=LARGEST)
+    data = _unpacked(response.content, address)
+    try:
+        parser = etree.XMLParser(resolve_entities=False, no_network=True, huge_tree=False)
+        root = etree.fromstring(data, parser)
+    except etree.XMLSyntaxError as error:
+        raise SourceError(
+            f"The sitemap {shown(address)} is cut off or no XML ({error}); nothing was changed, the next run reads it "
+            "again."
+        ) from error
+    rows = [{_name(field): (field.text or "").strip() for field in row} for row in root if isinstance(row.tag, str)]
+    host = urlsplit(address).hostname
+    if _name(root) == "sitemapindex" and depth < 2:
+        for row in rows[:SITEMAPS]:
+            if urlsplit(row.get("loc", "")).hostname == host:
+                yield from read_sitemap(reading, row["loc"], depth + 1)
+    elif _name(root) == "urlset":
+        for row in rows:
+            parts = urlsplit(row.get("loc", ""))
+            if parts.hostname == host and parts.path.strip("/") and not _LISTS.search(parts.path):
+                yield row["loc"], row.get("lastmod", "")
+    else:
+        raise SourceError(f"{shown(address)} is no sitemap; give the address of the site's sitemap.xml.")
+
+
+def _document(reading: Reading, address: str, page: Page) -> RawDocument:
+    problem = page.problem
+    return reading.document(
+        external_id=address,
+        category="article",
+        url=address,
+        title=page.title,
+        content=page.text,
+        content_type="text/markdown",
+        published_at=page.published_at,
+        metadata={"text_from": "page"},
+        quarantine=problem.reason if problem else None,
+        remedy=problem.remedy if problem else None,
+    )
+
+
+def _unpacked(data: bytes, address: str) -> bytes:
+    if not data.startswith(b"\x1f\x8b"):
+        return data
+    try:
+        unpacked = zlib.decompressobj(wbits=31).decompress(data, LARGEST + 1)
+    except zlib.error as error:
+        raise SourceError(f"The sitemap {shown(address)} is damaged ({error}); try again later.") from error
+    if len(unpacked) > LARGEST:
+        raise SourceError(f"The sitemap {shown(address)} unpacks to more than {LARGEST / 1e6:g} MB; it was not read.")
+    return unpacked
+
+
+def _name(element: Any) -> str:
+    return str(element.tag).rpartition("}")[2] if isinstance(element.tag, str) else ""
