@@ -59,7 +59,8 @@ def register(registry: Registry, author: str, folder: Path, fingerprint: str) ->
     run = registry.start_run(author, "test", {})
     version = registry.register(
         author, run_id=run, folder=folder, base_model="nano", base_identity="nano", is_nano=True,
-        dataset_version="d1", corpus_version="c1", code_version="t1", fingerprint=fingerprint, metrics={},
+        dataset_version="d1", dataset_delta_version=0, corpus_version="c1", code_version="t1", fingerprint=fingerprint,
+        metrics={},
     )  # fmt: skip
     registry.end_run(run)
     return version

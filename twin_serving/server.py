@@ -1,6 +1,7 @@
 """Starting and stopping the serving API: create_server, serve, and running_server for evaluation, the CLI and tests."""
 
 import json
+import multiprocessing
 import os
 import signal
 import socket
@@ -27,6 +28,7 @@ HOSTS = {"127.0.0.1": "127.0.0.1", "localhost": "127.0.0.1", "0.0.0.0": "0.0.0.0
 REQUEST_SECONDS = 300
 PROCESS_HEADER = "X-Serving-Process"
 START_SECONDS = 120.0
+WEB_PROCESS = "LitServer-"
 STOP_SECONDS = 40.0
 
 
@@ -79,6 +81,7 @@ def serve(settings: Settings, candidate: tuple[str, str] | None = None) -> None:
         raise KeyboardInterrupt if os.getpid() == serving_process else SystemExit
 
     signal.signal(signal.SIGTERM, interrupt)
+    _end_with_web_process()
     server.run(
         host=HOSTS[settings.host],
         port=settings.port,
@@ -86,6 +89,22 @@ def serve(settings: Settings, candidate: tuple[str, str] | None = None) -> None:
         log_level="warning",
         generate_client_file=False,
     )
+
+
+def _end_with_web_process() -> None:
+    """Interrupt this process when the web process has died: LitServe starts dead workers again, but not that one."""
+
+    def watch() -> None:
+        seen = False
+        while True:
+            alive = any(child.name.startswith(WEB_PROCESS) for child in multiprocessing.active_children())
+            if seen and not alive:
+                os.kill(os.getpid(), signal.SIGTERM)
+                return
+            seen = seen or alive
+            time.sleep(1.0)
+
+    threading.Thread(target=watch, name="web-watch", daemon=True).start()
 
 
 def check_port(host: str, port: int) -> None:

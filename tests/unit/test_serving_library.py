@@ -1,0 +1,71 @@
+"""What the web process keeps of an author between requests."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from twin_assets.core.documents import Document
+from twin_assets.core.workspace import Workspace
+from twin_serving.library import EmbeddingMemory, Libraries
+
+
+class Counting:
+    """Embeds a text as its length and its vowels, and keeps what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def __call__(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        self.asked += texts
+        return np.array([[len(text), sum(text.count(vowel) for vowel in "aeiou")] for text in texts], dtype=np.float32)
+
+
+def test_a_text_is_embedded_once_and_rows_keep_their_places() -> None:
+    embed, plain = Counting(), Counting()
+    memory = EmbeddingMemory(embed)
+    for texts in (["one", "two", "one"], ["three", "two"], ["one", "three"]):
+        assert np.array_equal(memory(texts), plain(texts))
+    assert embed.asked == ["one", "two", "three"]
+
+
+def test_the_memory_is_bounded() -> None:
+    embed = Counting()
+    memory = EmbeddingMemory(embed, most=2)
+    memory(["one", "two", "three"])
+    memory(["two", "three"])
+    assert embed.asked == ["one", "two", "three"]
+    memory(["one"])
+    assert embed.asked == ["one", "two", "three", "one"]
+
+
+def add(workspace: Workspace, name: str, text: str, rejected: str | None = None) -> Document:
+    document = Document(name, "linkedin", name, "post", f"https://x.example/{name}", "", text, rejected=rejected)
+    row = {**document.row(), "author": "ann", "input_hash": name, "derived_version": "1"}
+    workspace.lake.append("documents", [row])
+    return document
+
+
+def test_a_library_follows_the_lake_and_holds_the_corpus_only(workspace: Workspace) -> None:
+    libraries = Libraries(workspace)
+    assert libraries.of("ann").documents == {}
+    add(workspace, "first", "We ship small changes every day and sleep well at night.")
+    add(workspace, "bad", "Just a moment while we check your browser.", rejected="challenge")
+    library = libraries.of("ann")
+    assert list(library.documents) == ["first"]
+    assert libraries.of("ann") is library
+    add(workspace, "second", "Nobody reads a long report.")
+    later = libraries.of("ann")
+    assert [document.document_id for document in later.in_order(["second", "gone", "first", "second"])] == [
+        "second", "first",
+    ]  # fmt: skip
+    assert libraries.of("ben").documents == {}
+
+
+def test_overlap_is_the_share_of_the_longest_copied_run(workspace: Workspace) -> None:
+    add(workspace, "first", "We ship small changes every day and sleep well at night.")
+    library = Libraries(workspace).of("ann")
+    assert library.overlap("We SHIP small changes every day, and sleep well at night!") == 1.0
+    assert library.overlap("I ship small changes every week") == 4 / 6
+    assert library.overlap("") == 0.0
+    assert library.voice("anything at all") is None
