@@ -1,5 +1,6 @@
 """Embedder: the published model, exported once, the same vectors as sentence-transformers."""
 
+import os
 import subprocess
 import sys
 
@@ -71,6 +72,23 @@ def test_an_existing_export_needs_no_torch(embedder):
         f"Embedder(Path({str(embedder.folder)!r})).embed(['x']); sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+def test_of_two_exports_at_once_one_wins(tmp_path, monkeypatch):
+    def slower(source, target):
+        """Another process finishes while this one still writes."""
+        place.mkdir()
+        (place / "model.onnx").write_text("theirs")
+        target.write_text("ours")
+
+    place = tmp_path / f"all-MiniLM-L6-v2-{embedding.WEIGHTS_SHA256[:12]}-onnx17"
+    left = tmp_path / ".building-left"
+    left.mkdir()
+    os.utime(left, (0, 0))
+    monkeypatch.setattr(embedding, "_write_onnx", slower)
+    assert export_onnx(tmp_path) == place
+    assert (place / "model.onnx").read_text() == "theirs"
+    assert [path.name for path in tmp_path.iterdir()] == [place.name], "nothing half-made is left, older leavings too"
 
 
 def test_other_weights_are_refused(tmp_path, monkeypatch):

