@@ -11,6 +11,7 @@ from twin_ui.views import compose, library, models, sources
 from twin_ui.views.authors import add_author_dialog
 
 SIDEBAR_PIXELS = 244
+RETRY_SECONDS = 3.0
 
 
 def _asset(name: str) -> str:
@@ -33,6 +34,15 @@ def _sidebar(twins: list[dict[str, Any]]) -> dict[str, Any] | None:
         if st.button("Add an author", icon=":material/person_add:", type="tertiary"):
             add_author_dialog()
         return next(twin for twin in twins if twin["id"] == st.session_state["author"])
+
+
+@st.fragment(run_every=RETRY_SECONDS)
+def _go_on_when_back() -> None:
+    try:
+        state.serving().health()
+    except ServingError:
+        return
+    st.rerun(scope="app")
 
 
 def main() -> None:
@@ -59,6 +69,7 @@ def main() -> None:
     except ServingError as error:
         parts.heading("The twin's server does not answer", "Nothing is lost; the page goes on as soon as it is back.")
         parts.problem(error, "serving")
+        _go_on_when_back()
         return
     st.session_state["twin"] = _sidebar(twins)
     state.show_said()

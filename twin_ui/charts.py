@@ -7,7 +7,7 @@ import altair as alt
 from twin_ui import parts
 
 BAR_HEIGHT = 26
-AXES_HEIGHT = 90
+AXES_HEIGHT = 130
 
 
 def documents_by_platform(counts: Mapping[str, int]) -> alt.LayerChart:

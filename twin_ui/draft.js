@@ -10,7 +10,7 @@ const STATUS = {
 };
 
 function look(sentence) {
-  if (!sentence.support.length) return sentence.status;
+  if (!sentence.support.length || sentence.status === "joining") return sentence.status;
   return `${sentence.status} ${sentence.support[0].kind}`;
 }
 
@@ -32,13 +32,14 @@ function element(name, properties = {}, children = []) {
 function marker(sentence) {
   const numbers = [...new Set(sentence.support.map((item) => item.number))].slice(0, 2);
   if (sentence.status === "unsupported") return "?";
+  if (sentence.status === "joining") return "";
   const sign = sentence.support.length && sentence.support[0].kind === "link" ? "↗" : "";
   return numbers.length ? `[${sign}${numbers.join(",")}]` : "";
 }
 
 function link(item) {
   const safe = /^https?:\/\//.test(item.url || "");
-  const title = item.title || item.url || "untitled";
+  const title = item.title || (safe ? `Post on ${new URL(item.url).hostname.replace(/^www\./, "")}` : "Untitled");
   return safe ? element("a", { href: item.url, target: "_blank", rel: "noopener noreferrer", text: title }) : element("span", { text: title });
 }
 
@@ -53,34 +54,43 @@ function explain(panel, sentence) {
   panel.hidden = false;
 }
 
-function sentenceNode(piece, data, panel, root) {
+// The parts of the page that show one sentence: its button and, behind the fold, the rest of it.
+function sentenceNodes(piece, data, panel, root) {
   const sentence = data.sentences[piece.sentence];
   const status = described(sentence);
   const node = element("span", { class: `sentence ${look(sentence)}`, role: "button", tabindex: "0", "aria-expanded": "false", "aria-description": status.label });
+  const rest = piece.after.replace(/^[ \n]/, "");
+  const restNode = piece.fold && rest ? element("span", { class: `sentence ${look(sentence)}`, text: rest }) : null;
+  const nodes = restNode ? [node, restNode] : [node];
   const choose = () => {
     const open = node.getAttribute("aria-expanded") === "true";
+    root.querySelectorAll(".chosen").forEach((other) => other.classList.remove("chosen"));
     root.querySelectorAll('[aria-expanded="true"]').forEach((other) => other.setAttribute("aria-expanded", "false"));
     if (open) { panel.hidden = true; return; }
     node.setAttribute("aria-expanded", "true");
+    nodes.forEach((part) => part.classList.add("chosen"));
     explain(panel, sentence);
     panel.scrollIntoView({ block: "nearest", behavior: "smooth" });
   };
-  node.onclick = choose;
+  nodes.forEach((part) => { part.onclick = choose; });
   node.onkeydown = (event) => {
     if (event.key === "Enter" || event.key === " ") { event.preventDefault(); choose(); }
-    if (event.key === "Escape") { panel.hidden = true; node.setAttribute("aria-expanded", "false"); }
+    if (event.key === "Escape" && node.getAttribute("aria-expanded") === "true") choose();
   };
-  fill(node, piece);
+  node.append(piece.before);
   const mark = marker(sentence);
-  if (mark) node.append(element("sup", { text: mark, "aria-hidden": "true" }));
-  return node;
+  if (mark) nodes.at(-1).append(element("sup", { text: mark, "aria-hidden": "true" }));
+  if (piece.fold) nodes.splice(1, 0, foldNode());
+  return nodes;
 }
 
-function fill(node, piece) {
-  node.append(piece.before);
-  if (piece.fold) node.append(element("span", { class: "fold", "aria-hidden": "true", text: "LinkedIn folds here: …more" }));
-  // The line break that the fold stands for would show twice.
-  if (piece.after) node.append(piece.fold ? piece.after.replace(/^[ \n]/, "") : piece.after);
+function foldNode() {
+  return element("span", { class: "fold", "aria-hidden": "true", text: "LinkedIn folds here: …more" });
+}
+
+// Text between sentences; the space the fold stands for would show as an empty line.
+function plainNodes(piece) {
+  return piece.fold ? [piece.before, foldNode(), piece.after.replace(/^[ \n]/, "")] : [piece.before];
 }
 
 function score(name, value, unit, share, over) {
@@ -139,8 +149,7 @@ export default function (component) {
   panel.hidden = true;
   const text = element("div", { class: "text" });
   for (const piece of data.pieces) {
-    if (piece.sentence === null) fill(text, piece);
-    else text.append(sentenceNode(piece, data, panel, root));
+    text.append(...(piece.sentence === null ? plainNodes(piece) : sentenceNodes(piece, data, panel, root)));
   }
   const nodes = [element("h3", { text: data.kind })];
   if (data.notice) nodes.push(element("div", { class: "notice", role: "note" }, [element("strong", { text: "Not for posting" }), document.createTextNode(data.notice)]));

@@ -49,6 +49,9 @@ def style() -> None:
 
 def step_title(key: str) -> str:
     """A step's name for people."""
+    asset = next((name for name in STEP_TITLES if key.startswith(f"{name}_")), None)
+    if asset is not None and key not in STEP_TITLES:
+        return f"Check: {key.removeprefix(asset).strip('_').replace('_', ' ')}"
     return STEP_TITLES.get(key, key.replace("_", " ").capitalize())
 
 
@@ -105,6 +108,11 @@ def reporting(key: str) -> Iterator[None]:
 def plain(text: str) -> str:
     """Text from outside, so that Markdown shows it as it is written."""
     return re.sub(r"([\\`*_{}\[\]()#+!|<>~$:-])", r"\\\1", text).replace("\n", " ")
+
+
+def sentence(text: str) -> str:
+    """The text with a capital and a full stop."""
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
 
 
 def count(number: int, one: str, many: str | None = None) -> str:

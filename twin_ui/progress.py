@@ -25,6 +25,8 @@ def start(job: str, author: str) -> None:
     """Launch a job for the author; it then is their latest run, which `watch` shows."""
     try:
         with st.spinner("Asking Dagster to start…"):
+            if is_active(author):  # started by a sensor or by somebody else since the page was drawn
+                return
             st.session_state[f"run-{author}"] = Run(state.pipeline().launch(job, author))
     except ServingError as error:
         st.session_state["start_problem"] = str(error)
@@ -32,13 +34,42 @@ def start(job: str, author: str) -> None:
 
 def latest_run(author: str) -> Run | None:
     """The author's latest run, followed so far; None where there was none. Raises ServingError."""
-    latest = state.pipeline().latest(author)
+    latest = state.pipeline().latest(author, JOB_TITLES)
     if latest is None:
         return None
     run = st.session_state.get(f"run-{author}")
     if not isinstance(run, Run) or run.run_id != latest:
         run = st.session_state[f"run-{author}"] = Run(latest)
     return state.pipeline().follow(run)
+
+
+def is_active(author: str) -> bool:
+    """Whether a run of this author goes on, so that no second one should be started; False where Dagster is away."""
+    try:
+        run = latest_run(author)
+    except ServingError:
+        return False
+    return run is not None and run.active
+
+
+def start_button(label: str, job: str, author: str, icon: str, *, primary: bool = False) -> None:
+    """A button that starts a job for the author; it waits while a run goes on."""
+    active = is_active(author)
+    st.button(
+        label,
+        type="primary" if primary else "secondary",
+        icon=f":material/{icon}:",
+        on_click=start,
+        args=(job, author),
+        disabled=active,
+        help="A run is going on; it is shown below." if active else None,
+    )
+
+
+def show_start_problem() -> None:
+    """Why the last start did not work, once."""
+    if failed := st.session_state.pop("start_problem", None):
+        st.error(failed, icon=":material/error:")
 
 
 def watch(author: str) -> None:

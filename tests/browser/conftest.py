@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from demo.server import PlatformServer
 from twin_assets.defs.launch import dagster_environment
@@ -33,8 +33,8 @@ CHROMIUM_ARGUMENTS = [
     "--disable-sync",
 ]
 START_SECONDS = 90
-# A step of the page that starts processes or reads the network, on two busy cores.
-PATIENCE = 120_000
+# Milliseconds for one step of the page, which may start a process or read the network, on two busy cores.
+PATIENCE = 60_000
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -72,7 +72,9 @@ def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
             home=home,
             allowed_hosts=f"127.0.0.1:{platforms.port}",
             base_model="nano",
-            training_minutes=0.1,
+            training_minutes=0.2,
+            approval="manual",
+            minimum_new_samples=1_000_000,  # training starts when the test presses the button, not by itself
             dagster_port=free_port(),
         )
         urls = {"TWIN_DAGSTER_URL": f"http://127.0.0.1:{settings.dagster_port}"}
@@ -81,7 +83,7 @@ def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
         workspace = ("--workspace", "workspace.yaml")
         stack.enter_context(_process(home / "dagster-webserver.log", (*dagster, *workspace), environment))
         # Runs are queued; the daemon takes them from there.
-        daemon = (sys.executable, "-m", "dagster", "daemon", "run", *workspace)
+        daemon = (sys.executable, "-m", "dagster._daemon", "run", *workspace)
         stack.enter_context(_process(home / "dagster-daemon.log", daemon, environment))
         serving_url = stack.enter_context(running_server(settings))
         page_url = stack.enter_context(running_page(home, environment | {"TWIN_SERVING_URL": serving_url}))
@@ -108,6 +110,8 @@ def _environment(settings: Settings, urls: dict[str, str]) -> dict[str, str]:
         "TWIN_ALLOWED_HOSTS": settings.allowed_hosts,
         "TWIN_BASE_MODEL": settings.base_model,
         "TWIN_TRAINING_MINUTES": str(settings.training_minutes),
+        "TWIN_APPROVAL": settings.approval,
+        "TWIN_MINIMUM_NEW_SAMPLES": str(settings.minimum_new_samples),
         "PYTHONUNBUFFERED": "1",
     }
 
@@ -146,6 +150,7 @@ def browser() -> Iterator[Browser]:
     """Headless Chromium."""
     if CHROMIUM is None:
         pytest.skip("chromium is not installed (Debian: apt-get install chromium)")
+    expect.set_options(timeout=PATIENCE)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_ARGUMENTS)
         yield browser

@@ -98,9 +98,9 @@ def look_closely(window: Visit) -> None:
     page = window.page
     draft = page.locator(".draft").first
     shown = draft.locator(".text .sentence.verbatim").count()
-    draft.locator(".sentence").last.focus()
+    draft.locator(".text .sentence").last.focus()
     page.keyboard.press("Enter")
-    expect(draft.locator(".sentence").last).to_have_attribute("aria-expanded", "true")
+    expect(draft.locator(".text .sentence").last).to_have_attribute("aria-expanded", "true")
     button(page, "Copy text").first.click()
     expect(draft.get_by_text("Copied")).to_be_visible()
     copied = page.evaluate("navigator.clipboard.readText()")
@@ -131,15 +131,18 @@ def search(window: Visit) -> None:
     window.shoot("7-library")
 
 
-def train(window: Visit) -> None:
+def train_and_approve(window: Visit) -> None:
     window.page.get_by_role("link", name="Models").click()
     expect(window.page.get_by_text("No model yet")).to_be_visible()
     button(window.page, "Train a model").click()
     expect(window.page.get_by_text("Training finished")).to_be_visible(timeout=TRAINING_PATIENCE)
-    window.settle()
-    window.shoot("8-models")
     expect(window.page.get_by_role("heading", name="Version 1")).to_be_visible()
     expect(window.page.get_by_text("its text is the machinery's proof, not prose")).to_be_visible()
+    button(window.page, "Approve").click()
+    window.page.get_by_role("dialog").get_by_role("button", name="Approve", exact=True).click()
+    expect(window.page.get_by_text("Approved: this one writes")).to_be_visible()
+    window.settle()
+    window.shoot("8-models")
 
 
 def compose_with_model(window: Visit) -> None:
@@ -163,7 +166,7 @@ def test_from_first_visit_to_drafts(product: Product, browser: Browser, screensh
         look_closely(window)
         give_feedback(window)
         search(window)
-        train(window)
+        train_and_approve(window)
         compose_with_model(window)
         address = window.page.url
     _fits_every_screen(product, browser, screenshots, address)

@@ -102,11 +102,12 @@ def _figures(model: Mapping[str, Any]) -> None:
             f"{tuned:.3f}",
             None if change is None else f"{change:+.3f} against base",
             delta_color="inverse",
+            width="content",
         )
     if base is not None:
         row.metric("Its base", f"{base:.3f}", width="content")
-    if (voice := model["metrics"].get("voice")) is not None:
-        row.metric("Voice", f"{voice:.0f} of 100", width="content")
+    if (voice := model["metrics"].get("generated_voice")) is not None:
+        row.metric("Voice of its text", f"{voice:.0f} of 100", width="content")
     with st.expander("All figures", icon=":material/table_chart:"):
         st.table(
             {parts.plain(name.replace("_", " ")): f"{value:,.4g}" for name, value in sorted(model["metrics"].items())}
@@ -166,7 +167,6 @@ def _train(author: str) -> None:
         st.markdown(
             "Trains on what was collected, evaluates through the server that will serve it, and lets the gate decide."
         )
-        st.button("Train a model", icon=":material/model_training:", on_click=progress.start, args=("train", author))
-        if failed := st.session_state.pop("start_problem", None):
-            st.error(failed, icon=":material/error:")
+        progress.start_button("Train a model", "train", author, "model_training")
+        progress.show_start_problem()
         progress.watch(author)

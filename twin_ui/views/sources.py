@@ -171,21 +171,9 @@ def _collect(twin: Mapping[str, Any]) -> None:
             "Training a model on top takes longer and is not needed for a first draft."
         )
         with st.container(horizontal=True):
-            st.button(
-                "Start collecting",
-                type="primary",
-                icon=":material/play_arrow:",
-                on_click=progress.start,
-                args=("collect", author),
-            )
-            st.button(
-                "Collect and train",
-                icon=":material/model_training:",
-                on_click=progress.start,
-                args=("twin", author),
-            )
-        if failed := st.session_state.pop("start_problem", None):
-            st.error(failed, icon=":material/error:")
+            progress.start_button("Start collecting", "collect", author, "play_arrow", primary=True)
+            progress.start_button("Collect and train", "twin", author, "model_training")
+        progress.show_start_problem()
         progress.watch(author)
         if twin["documents"]:
             _found(twin)
@@ -216,7 +204,7 @@ def _quarantined_row(row: Mapping[str, Any]) -> str:
     platform = escape(parts.platform_title(row["platform"]))
     return (
         f'<li><div><strong>{escape(title)}</strong>{address}</div><div class="state">{platform}</div>'
-        f'<div class="reason"><span>{escape(row["reason"])}</span>'
-        + (f"<span><strong>What to do:</strong> {escape(remedy)}</span>" if remedy else "")
+        f'<div class="reason"><span>{escape(parts.sentence(row["reason"]))}</span>'
+        + (f"<span><strong>What to do:</strong> {escape(parts.sentence(remedy))}</span>" if remedy else "")
         + "</div></li>"
     )
