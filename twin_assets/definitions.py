@@ -67,9 +67,7 @@ def build_defs(resource_overrides: Mapping[str, Any] | None = None, settings: Se
     settings = settings or get_settings()
     resources: dict[str, Any] = {
         "workspace": WorkspaceResource(home=str(settings.home), s3=s3_resource(settings)),
-        "training_run": training_run.configured(
-            {"mlflow_tracking_uri": settings.tracking_uri, "experiment_name": "llm-twin"}
-        ),
+        "training_run": training_run.configured({"mlflow_tracking_uri": settings.tracking_uri}),
     }
     return dg.Definitions(
         assets=ASSETS,

@@ -34,6 +34,20 @@ def say(context: dg.AssetExecutionContext) -> Callable[[str], None]:
     return context.log.info
 
 
+def share_to_log(context: dg.AssetExecutionContext) -> Callable[[str, float], None]:
+    """A progress callback (what, share done) that logs at most every few seconds."""
+    last = 0.0
+
+    def report(what: str, share: float) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if share >= 1.0 or now - last >= PROGRESS_SECONDS:
+            last = now
+            context.log.info(f"{what}: {share:.0%}")
+
+    return report
+
+
 def derivation_metadata(derivation: Derivation) -> dict[str, int]:
     """Counts of a derive() as asset metadata."""
     return {

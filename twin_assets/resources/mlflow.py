@@ -4,27 +4,42 @@ dagster-mlflow's own resource starts an MLflow run in every Dagster run that cou
 of MLflow (4 s); most runs find nothing new to train. So the library's `MlFlow` is built when a training asks for it.
 """
 
+import warnings
 from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
 
 import dagster as dg
 from dagster import InitResourceContext
+from dagster_shared.utils.warnings import BetaWarning
 
 
 class TrainingRun:
-    """The MLflow run of a Dagster run; nothing exists before `run_id` is first read."""
+    """The MLflow run of a Dagster run; nothing exists before `start`."""
 
     def __init__(self, context: InitResourceContext) -> None:
         self._context = context
-        self._mlflow = None
+        self._mlflow: Any = None
 
-    @property
-    def run_id(self) -> str:
-        """Id of the MLflow run tagged with this Dagster run, started on first use and found again after a restart."""
+    def start(self, experiment: str) -> str:
+        """Id of the MLflow run tagged with this Dagster run, started on first use and found again after a restart.
+
+        experiment: the author's, which exists already: one that MLflow made here would keep its files elsewhere.
+        """
         if self._mlflow is None:
-            from dagster_mlflow.resources import MlFlow
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", BetaWarning)
+                from dagster_mlflow.resources import MlFlow
 
-            self._mlflow = MlFlow(self._context)
-        return self._mlflow.active_run().info.run_id
+                self._mlflow = MlFlow(
+                    SimpleNamespace(
+                        log=self._context.log,
+                        dagster_run=self._context.run,
+                        run_id=self._context.run_id,
+                        resource_config={**self._context.resource_config, "experiment_name": experiment},
+                    )
+                )
+        return str(self._mlflow.mlflow_run_id or self._mlflow.active_run().info.run_id)
 
     def finish(self, failed: bool) -> None:
         """End the MLflow run, if one was started."""
@@ -35,7 +50,6 @@ class TrainingRun:
 @dg.resource(
     config_schema={
         "mlflow_tracking_uri": str,
-        "experiment_name": str,
         "env": dg.Field(dg.Permissive(), default_value={}),
         "extra_tags": dg.Field(dg.Permissive(), default_value={}),
     },

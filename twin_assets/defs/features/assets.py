@@ -5,7 +5,7 @@ import polars as pl
 
 from twin_assets.core import features
 from twin_assets.core.documents import content_hash
-from twin_assets.core.errors import TwinError
+from twin_assets.core.errors import TooLittleTextError, TwinError
 from twin_assets.core.sources import PLATFORMS
 from twin_assets.defs.automation import on_new_data
 from twin_assets.defs.collection.assets import raw_asset_name
@@ -102,15 +102,21 @@ def qdrant_collections(context: dg.AssetExecutionContext, workspace: WorkspaceRe
     description="What makes the author sound like themselves: lengths, rhythm, punctuation, openings, vocabulary.",
 )
 def voice_profile(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> dg.MaterializeResult:
-    from twin_assets.core import voice
+    from twin_assets.core.voice import update_voice
+    from twin_assets.core.voice_profile import build_profile, save_profile
 
     stores, author = workspace.open(), context.partition_key
-    profile = voice.build_profile(features.corpus(stores.lake, author))
-    voice.save_profile(stores, author, profile)
+    corpus = features.corpus(stores.lake, author)
+    profile = save_profile(stores, author, build_profile(corpus))
+    try:
+        update_voice(stores, author, corpus.filter(pl.col("category") != "code")["text"].to_list())
+        scorer = "ready"
+    except TooLittleTextError as error:
+        scorer = str(error)
     summary = profile.model_dump(mode="json")
     return dg.MaterializeResult(
         data_version=dg.DataVersion(content_hash(summary)),
-        metadata={"profile": dg.MetadataValue.json(summary)},
+        metadata={"profile": dg.MetadataValue.json(summary), "voice score": scorer},
     )
 
 

@@ -1,12 +1,11 @@
 """eval_report and approved_model: a candidate is served only if it is better."""
 
-import base64
-
 import dagster as dg
 
+from twin_assets.core.documents import content_hash
 from twin_assets.core.errors import TwinError
 from twin_assets.defs.partitions import authors
-from twin_assets.defs.reporting import OWNERS, as_failure, picture, say, table
+from twin_assets.defs.reporting import OWNERS, as_failure, picture, share_to_log, table
 from twin_assets.defs.training.assets import fine_tuned_model
 from twin_assets.resources.workspace import WorkspaceResource
 
@@ -20,22 +19,27 @@ RELEASE = {"group_name": "release", "partitions_def": authors, "owners": OWNERS}
     description="The candidate on held-out documents, through the very server that would serve it; kept per version.",
 )
 def eval_report(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> dg.MaterializeResult:
+    from twin_assets.core.evaluation.plots import report_plot
     from twin_serving.evaluation import evaluate_candidate
 
     stores, author = workspace.open(), context.partition_key
     try:
-        report = evaluate_candidate(stores, author, progress=say(context))
+        report = evaluate_candidate(stores, author, progress=share_to_log(context))
     except TwinError as error:
         raise as_failure(error) from error
-    metadata = {
-        "model version": report.version,
-        "held-out samples": report.samples,
-        "figures": table([{"figure": name, "value": f"{value:.4g}"} for name, value in report.figures().items()]),
-        "left out": table([{"metric": name, "why": why} for name, why in report.left_out.items()]),
-    }
-    if report.plot_png:
-        metadata["plot"] = picture(base64.b64decode(report.plot_png))
-    return dg.MaterializeResult(data_version=dg.DataVersion(report.fingerprint), metadata=metadata)
+    metrics = report.metrics()
+    return dg.MaterializeResult(
+        data_version=dg.DataVersion(content_hash(report.model_dump(mode="json", exclude={"evaluated_at"}))),
+        metadata={
+            "model version": report.version,
+            "held-out samples": report.held_out.samples,
+            "tuned against base": f"{report.held_out.improvement:+.2%}",
+            "notice": report.notice or "",
+            "figures": table([{"figure": name, "value": f"{value:.4g}"} for name, value in metrics.items()]),
+            "left out": table([{"metric": name, "why": why} for name, why in report.left_out.items()]),
+            "plot": picture(report_plot(report)),
+        },
+    )
 
 
 @dg.asset_check(
@@ -44,14 +48,16 @@ def eval_report(context: dg.AssetExecutionContext, workspace: WorkspaceResource)
     description="The candidate is better than the champion, or than its base where there is none.",
 )
 def gate(context: dg.AssetCheckExecutionContext, workspace: WorkspaceResource) -> dg.AssetCheckResult:
-    from twin_assets.core.evaluation.gate import decide_latest
+    from twin_assets.core.evaluation.release import decide_newest, newest, recorded_report
 
-    decision = decide_latest(workspace.open(), context.partition_key)
+    stores, author = workspace.open(), context.partition_key
+    decision = decide_newest(stores, author)
+    report = recorded_report(stores, author, newest(stores, author).version)
     return dg.AssetCheckResult(
         passed=decision.passed,
         severity=dg.AssetCheckSeverity.WARN,
         description="; ".join(decision.reasons),
-        metadata={name: float(value) for name, value in decision.figures.items()},
+        metadata={name: float(value) for name, value in report.metrics().items()},
     )
 
 
@@ -62,7 +68,7 @@ def gate(context: dg.AssetCheckExecutionContext, workspace: WorkspaceResource) -
     description="The version that is served: promoted by the gate (approval: auto) or by a person (approval: manual).",
 )
 def approved_model(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> dg.MaterializeResult:
-    from twin_assets.core.evaluation.gate import settle
+    from twin_assets.core.evaluation.release import settle
 
     stores = workspace.open()
     author = stores.authors.get(context.partition_key)

@@ -5,7 +5,7 @@ import dagster as dg
 from twin_assets.core.errors import TwinError
 from twin_assets.defs.features.assets import instruct_dataset, preference_dataset
 from twin_assets.defs.partitions import authors
-from twin_assets.defs.reporting import OWNERS, as_failure, bar_plot, say
+from twin_assets.defs.reporting import OWNERS, as_failure, bar_plot, share_to_log
 from twin_assets.resources.mlflow import TrainingRun
 from twin_assets.resources.workspace import WorkspaceResource
 
@@ -22,27 +22,35 @@ def fine_tuned_model(
     context: dg.AssetExecutionContext, workspace: WorkspaceResource, training_run: dg.ResourceParam[TrainingRun]
 ) -> dg.MaterializeResult:
     from twin_assets.core import datasets
-    from twin_assets.core.training import train
+    from twin_assets.core.training.train import train
 
     stores = workspace.open()
     author = stores.authors.get(context.partition_key)
+
+    def tracking_run() -> str:
+        stores.registry.experiment(author.id)  # made here, so that its files lie where the registry wants them
+        return training_run.start(stores.registry.experiment_name(author.id))
+
     try:
-        model = train(
+        trained = train(
             stores,
             author,
             datasets.load_dataset(stores.lake, author.id),
-            progress=say(context),
-            tracking_run=lambda: training_run.run_id,
+            share_to_log(context),
+            tracking_run=tracking_run,
             dagster_run_id=context.run_id,
         )
     except TwinError as error:
         raise as_failure(error) from error
+    model = trained.version
     losses = {name: value for name, value in model.metrics.items() if name.startswith("held_out_loss")}
     return dg.MaterializeResult(
         data_version=dg.DataVersion(model.fingerprint),
         metadata={
             "model version": model.version,
+            "trained now": trained.trained,
             "base model": model.base_model,
+            "why this base": trained.base.why,
             "nano": model.is_nano,
             "dataset version": model.dataset_version,
             "corpus version": model.corpus_version,
