@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import tempfile
+import threading
 import time
 import unicodedata
 from collections.abc import Callable, Sequence
@@ -42,6 +43,9 @@ STOP_WORDS = frozenset(
     themselves then there these they this those through to too under until up ve very was we were what when where which
     while who whom why will with would you your yours yourself yourselves""".split()  # noqa: SIM905 (a list a line)
 )
+
+# fastembed's list of models is one for the process and refuses a name twice.
+_REGISTERING = threading.Lock()
 
 SparseVector = tuple[list[int], list[float]]
 Vectors = npt.NDArray[np.float32]
@@ -107,12 +111,13 @@ class Embedder:
         from fastembed.common.model_description import ModelSource, PoolingType
         from fastembed.text.custom_text_embedding import CustomTextEmbedding
 
-        # fastembed knows all-MiniLM-L6-v2 too, but pools it by its first token, which is wrong by up to 0.07.
-        if self.model_id not in CustomTextEmbedding.POSTPROCESSING_MAPPING:
-            TextEmbedding.add_custom_model(
-                model=self.model_id, pooling=PoolingType.MEAN, normalization=True, dim=DIMENSION,
-                sources=ModelSource(hf="sentence-transformers/all-MiniLM-L6-v2"), model_file="model.onnx",
-            )  # fmt: skip
+        with _REGISTERING:
+            # fastembed knows all-MiniLM-L6-v2 too, but pools it by its first token, which is wrong by up to 0.07.
+            if self.model_id not in CustomTextEmbedding.POSTPROCESSING_MAPPING:
+                TextEmbedding.add_custom_model(
+                    model=self.model_id, pooling=PoolingType.MEAN, normalization=True, dim=DIMENSION,
+                    sources=ModelSource(hf="sentence-transformers/all-MiniLM-L6-v2"), model_file="model.onnx",
+                )  # fmt: skip
         return TextEmbedding(
             self.model_id, threads=self.threads, local_files_only=True, providers=["CPUExecutionProvider"],
             specific_model_path=str(export_onnx(self.folder)),
