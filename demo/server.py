@@ -67,7 +67,7 @@ class PlatformServer(LoopbackServer):
         below = "/" + "/".join(rest)
         if self.is_control(request):
             return self._control(request, below)
-        if request.method not in ("GET", "HEAD"):
+        if request.method not in ("GET", "HEAD") and request.path != "/github/graphql":
             return Response(405, b"", {"Allow": "GET, HEAD"})
         routes: dict[str, Callable[[Request, str], Response]] = {
             "medium": self.pages.medium,

@@ -245,3 +245,18 @@ def test_texts_that_only_mention_such_pages_pass():
     story = "<p>" + "The wall said: verify you are human, or sign in to continue. I laughed. " * 60 + "</p>"
     assert judge_page(story, status=200, url="u") is None
     assert judge_page("<p>A short, plain note about pagers.</p>", status=200, url="u") is None
+
+
+def test_gitattributes_are_honoured_as_linguist_reads_them():
+    packed = tarball(
+        **{
+            ".gitattributes": "vendor/mine/** -linguist-vendored\n/src linguist-vendored=true\n*.gen.py linguist-generated\n",
+            "lib/.gitattributes": "*.md linguist-vendored\nkept.md -linguist-vendored\n",
+            "vendor/mine/a.py": "x = 1\n", "vendor/theirs/a.py": "x = 1\n", "src/a.py": "x = 1\n",
+            "app/src/a.py": "x = 1\n", "app/b.gen.py": "x = 1\n", "lib/deep/note.md": "Hello", "lib/kept.md": "Hello",
+            "note.md": "Hello",
+        }
+    )  # fmt: skip
+    assert [file.path for file in own_files(packed, "x")] == [
+        "app/src/a.py", "lib/kept.md", "note.md", "vendor/mine/a.py",
+    ]  # fmt: skip

@@ -1,17 +1,16 @@
-"""GitHub: the READMEs, docs and code of the repositories a person owns, one tarball per changed commit.
+"""GitHub: what a person wrote there: files of their repositories, release notes, commit messages, issues, gists.
 
-Forks are left out, and so is everything that is not the owner's own by linguist's conventions.
+Files come as one tarball per changed commit. Left out are forks, everything that is not the owner's own by linguist's
+conventions, and what other people wrote (see `_own_files`).
 """
 
-import hashlib
-import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
 from twin_assets.core.documents import RawDocument
-from twin_assets.core.errors import FetchError, InputError, SourceError
+from twin_assets.core.errors import FetchError, InputError, RateLimitedError, SourceError
 from twin_assets.core.sources.base import (
     Checkpoint,
     Done,
@@ -23,13 +22,22 @@ from twin_assets.core.sources.base import (
     moment,
     web_address,
 )
+from twin_assets.core.sources.github_api import GitHubApi, parsed
+from twin_assets.core.sources.github_blame import OWN_COMMITS, OWN_LINES, lines_share
+from twin_assets.core.sources.github_writing import (
+    DISCUSSIONS,
+    commits,
+    discussions,
+    gists,
+    issues,
+    owned_share,
+    releases,
+)
 from twin_assets.core.sources.repository_files import OwnFile, own_files
-from twin_assets.core.web import WebResponse, shown
+from twin_assets.core.web import shown
 
-PUBLIC_API = "https://api.github.com"
 TARBALL_SECONDS, TARBALL_BYTES = 120.0, 200_000_000
 _LOGIN = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,37}[A-Za-z0-9])?")
-_HEADERS = {"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": "2022-11-28"}
 
 
 def normalise(location: str) -> str:
@@ -47,74 +55,132 @@ def normalise(location: str) -> str:
 
 
 def collect(reading: Reading) -> Iterator[Event]:
-    """Own files of every repository whose default branch moved; the others are kept without a request."""
-    pages, rows = _repositories(reading)
-    before: Mapping[str, Any] = reading.cursor.get("repositories", {})
-    if rows is None:
-        yield Done(reading.cursor, unchanged=True)
-        return
-    states = dict(before)
-    seen = {}
-    for row in rows:
-        name = row["full_name"]
-        if row.get("fork") or row.get("private"):
-            continue
-        state = before.get(name, {})
-        # pushed_at moves with every push, to any branch: while it stands still nothing has to be asked.
-        if state and state.get("pushed_at") == row.get("pushed_at"):
-            seen[name] = state
-            yield Kept(f"{name}/")
-            continue
-        commit = _head(reading, row)
-        if commit is not None and commit == state.get("commit"):
-            yield Kept(f"{name}/")
-        elif commit is not None:
-            for file in own_files(*_tarball(reading, name, commit)):
-                yield Found(_document(reading, row, file))
-        seen[name] = states[name] = {"pushed_at": row.get("pushed_at"), "commit": commit}
-        yield Checkpoint({"repositories": dict(states)})
-    yield Done({"repositories": seen, "pages": pages}, complete=True)
+    """Everything the person wrote; what GitHub says has not changed is kept without being read.
 
-
-def _repositories(reading: Reading) -> tuple[dict[str, Any], list[dict[str, Any]] | None]:
-    """(validators of the listing's pages, repositories), None for those where no page changed.
-
-    ETags differ from token to token, so the validators are kept under a fingerprint of the token.
+    A spent quota ends the run; what was read by then is not asked again by the next.
     """
-    secret = reading.settings.github_token
-    token = secret.get_secret_value() if secret else ""
-    api = (reading.source.api_url or PUBLIC_API).rstrip("/")
-    key = f"{api} {hashlib.blake2b(token.encode(), digest_size=4).hexdigest()}"
-    kept = reading.cursor.get("pages", {})
-    first = f"{api}/users/{reading.source.location}/repos?type=owner&sort=full_name&per_page=100"
-    if kept.get("key") == key and len(kept["etags"]) == 1 and _get(reading, first, etag=kept["etags"][0]).not_modified:
-        return kept, None
-    rows: list[dict[str, Any]] = []
+    api = GitHubApi(reading)
+    cursor: dict[str, Any] = {"repositories": {}, **reading.cursor}
+    repositories = cursor["repositories"] = dict(cursor["repositories"])
+    pages, rows = _repositories(api, cursor.get("pages", {}))
+    before = dict(repositories)
+    own: dict[str, Any] = dict(rows) if rows is not None else dict.fromkeys(before)
+    for name, row in own.items():
+        state = before.get(name, {})
+        # pushed_at moves with every push, to any branch: while it stands still no file has to be asked for.
+        if row is None or (state and state.get("pushed_at") == row.get("pushed_at")):
+            yield from _resting(reading, api, name, repositories)
+            continue
+        for event in _repository(reading, api, row, state):
+            if isinstance(event, dict):
+                repositories[name] = event
+                yield Checkpoint(cursor)
+            else:
+                yield event
+    for key, part in (("gists", gists), ("issues", issues)):
+        for event in part(reading, api, cursor.get(key, {})):
+            if isinstance(event, dict):
+                cursor[key] = event
+                yield Checkpoint(cursor)
+            else:
+                yield event
+    message = ""
+    try:
+        yield from discussions(reading, api)
+    except RateLimitedError:
+        raise
+    except (FetchError, SourceError) as error:  # a token may lack the right; the rest does not depend on it
+        message = f"Discussions could not be read ({error}) "
+        yield Kept(DISCUSSIONS)
+    left_out = sorted(name for name in own if repositories[name].get("foreign"))
+    if left_out:
+        message += f"The files of {', '.join(left_out)} are mostly other people's and were left out."
+    cursor |= {"repositories": {name: repositories[name] for name in own}, "pages": pages}
+    yield Done(cursor, complete=True, message=message.strip())
+
+
+def _repositories(api: GitHubApi, kept: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """(validators of the listing, the person's public repositories by name), None for those where nothing changed."""
+    first = f"/users/{api.login}/repos?type=owner&sort=full_name&per_page=100"
+    usable = kept.get("key") == api.key and len(kept["etags"]) == 1
     etags = []
-    url: str | None = first
-    while url:
-        response = _get(reading, url)
-        rows += _json(response)
-        etags.append(response.etag)
-        url = response.next_url
-    return {"key": key, "etags": etags}, rows
+    rows: dict[str, Any] = {}
+    for page in api.pages(first, etag=kept["etags"][0] if usable else None):
+        if page.not_modified:
+            return dict(kept), None
+        etags.append(page.etag)
+        for row in parsed(page):
+            if not row.get("fork") and not row.get("private"):
+                rows[row["full_name"]] = row
+    return {"key": api.key, "etags": etags}, rows
 
 
-def _head(reading: Reading, row: Mapping[str, Any]) -> str | None:
+def _resting(reading: Reading, api: GitHubApi, name: str, states: dict[str, Any]) -> Iterator[Event]:
+    """A repository nobody pushed to: only its release notes may have been edited, and asking is free with a token."""
+    state = states[name]
+    noted = state.get("releases", {})
+    if api.token is not None and noted.get("any"):
+        for event in releases(reading, api, name, noted):
+            if isinstance(event, dict):
+                states[name] = {**state, "releases": event}
+            else:
+                yield event
+    yield Kept(f"{name}/")
+
+
+def _repository(
+    reading: Reading, api: GitHubApi, row: Mapping[str, Any], state: Mapping[str, Any]
+) -> Iterator[Event | dict[str, Any]]:
+    """Files, release notes and commit messages of a repository that was pushed to; at the end its new state."""
+    name = row["full_name"]
+    now: dict[str, Any] = {"pushed_at": row.get("pushed_at"), "commit": _head(api, row)}
+    if now["commit"] is None:  # an empty repository
+        yield now
+        return
+    for message in commits(reading, api, name, str(state.get("newest") or "")):
+        if isinstance(message, str):
+            now["newest"] = message
+        else:
+            yield message
+    for event in releases(reading, api, name, {}):
+        if isinstance(event, dict):
+            now["releases"] = event
+        else:
+            yield event
+    if now["commit"] == state.get("commit"):
+        now["foreign"] = bool(state.get("foreign"))
+        yield Kept(f"{name}/")
+    else:
+        files = _own_files(api, row, now["commit"])
+        now["foreign"] = files is None
+        yield from (Found(_document(reading, row, file)) for file in files or ())
+    yield now
+
+
+def _own_files(api: GitHubApi, row: Mapping[str, Any], commit: str) -> list[OwnFile] | None:
+    """The person's own files at a commit, None where the repository is other people's work.
+
+    Where other people commit as well, a token lets GitHub be asked for each file's lines, and a file is the person's
+    where half of them are; without one the whole repository is, where half of its commits are, or is left out.
+    """
+    name = row["full_name"]
+    share = owned_share(api, name)
+    if share == 0 or (api.token is None and share < OWN_COMMITS):
+        return None
+    response = api.get(f"/repos/{name}/tarball/{commit}", timeout=TARBALL_SECONDS, max_bytes=TARBALL_BYTES)
+    files = list(own_files(response.content, shown(response.url)))
+    lines = {} if share == 1 else lines_share(api, name, commit, [file.path for file in files]) if api.token else {}
+    return [file for file in files if lines.get(file.path, share) >= OWN_LINES]
+
+
+def _head(api: GitHubApi, row: Mapping[str, Any]) -> str | None:
     """Commit of the default branch, None for an empty repository."""
     try:
-        response = _get(reading, f"{_repository(reading, row['full_name'])}/commits/{row['default_branch']}")
+        return str(api.json(f"/repos/{row['full_name']}/commits/{row['default_branch']}")["sha"])
     except FetchError as error:
         if error.status == 409:
             return None
         raise
-    return str(_json(response)["sha"])
-
-
-def _tarball(reading: Reading, name: str, commit: str) -> tuple[bytes, str]:
-    url = f"{_repository(reading, name)}/tarball/{commit}"
-    response = _get(reading, url, timeout=TARBALL_SECONDS, max_bytes=TARBALL_BYTES)
-    return response.content, shown(url)
 
 
 def _document(reading: Reading, row: Mapping[str, Any], file: OwnFile) -> RawDocument:
@@ -130,32 +196,6 @@ def _document(reading: Reading, row: Mapping[str, Any], file: OwnFile) -> RawDoc
         published_at=moment(row.get("created_at")),
         metadata={"repository": row["full_name"], "path": file.path, "language": file.language},
     )
-
-
-def _repository(reading: Reading, name: str) -> str:
-    return f"{(reading.source.api_url or PUBLIC_API).rstrip('/')}/repos/{name}"
-
-
-def _get(reading: Reading, url: str, **options: Any) -> WebResponse:
-    token = reading.settings.github_token
-    secret = token.get_secret_value() if token else None
-    try:
-        return reading.web.get(url, headers=_HEADERS, token=secret, **options)
-    except FetchError as error:
-        if error.status == 404 and url.partition("?")[0].endswith("/repos"):
-            raise SourceError(
-                f"There is no GitHub user {reading.source.location!r} at {shown(url)}; correct the name."
-            ) from error
-        if error.status == 401:
-            raise SourceError(f"GitHub does not take the token in TWIN_GITHUB_TOKEN ({shown(url)}).") from error
-        raise
-
-
-def _json(response: WebResponse) -> Any:
-    try:
-        return json.loads(response.content)
-    except ValueError as error:
-        raise SourceError(f"{shown(response.url)} is no JSON ({error}); try again later.") from error
 
 
 PLATFORM = Platform(

@@ -7,7 +7,8 @@ import fnmatch
 import io
 import re
 import tarfile
-from collections.abc import Iterator, Mapping
+import zlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Literal
@@ -73,29 +74,60 @@ def own_files(packed: bytes, where: str) -> Iterator[OwnFile]:
 
     Raises SourceError where the tarball is damaged. Links and special files are never followed.
     """
+    marked: list[tuple[str, bool]] = []
     files: dict[str, bytes] = {}
-    try:
-        with tarfile.open(fileobj=io.BytesIO(packed), mode="r:gz") as archive:
-            for entry in archive:
-                path = entry.name.partition("/")[2]
-                wanted = path == ".gitattributes" or _kind(path) is not None
-                if entry.isfile() and entry.size <= LARGEST and wanted and len(files) < MOST_FILES:
-                    file = archive.extractfile(entry)
-                    files[path] = file.read() if file is not None else b""
-    except (tarfile.TarError, OSError, EOFError) as error:
-        raise SourceError(f"The tarball {where} is damaged ({error}); the next run reads it again.") from error
-    marked = _attributes(files.pop(".gitattributes", b"").decode("utf-8", "replace"))
+    for path, data in _unpacked(packed, where, lambda path: path.rpartition("/")[2] == ".gitattributes"):
+        marked += _attributes(path.rpartition("/")[0], data.decode("utf-8", "replace"))
+    for path, data in _unpacked(packed, where, lambda path: _kind(path, _is_foreign(path, marked)) is not None):
+        files[path] = data
     for path in sorted(files):
-        own = _own_file(path, files[path], marked)
+        own = own_text(path, files[path], _is_foreign(path, marked))
         if own is not None:
             yield own
 
 
-def _kind(path: str) -> Literal["article", "code"] | None:
-    """What a path holds by its name, None for what is not read."""
+def own_text(path: str, data: bytes, foreign: bool | None = None) -> OwnFile | None:
+    """A file as the owner's own prose or code, None where it is neither.
+
+    foreign: what .gitattributes says of it; False overrules the usual folders of other people's files.
+    """
+    kind = _kind(path, foreign)
+    if kind is None or b"\0" in data[:8192]:
+        return None
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return None
+    long_lines = kind == "code" and len(text) > 110 * (text.count("\n") + 1)  # minified, as linguist says
+    generated = kind == "code" and foreign is None and _GENERATED_TEXT.search(text[:2000])
+    if not text.strip() or long_lines or generated:
+        return None
+    suffix = PurePosixPath(path).suffix.lower()
+    content_type = "text/x-code" if kind == "code" else _PROSE[suffix]
+    return OwnFile(path, kind, text, content_type, _LANGUAGES.get(suffix, ""))
+
+
+def _unpacked(packed: bytes, where: str, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
+    """(path, bytes) of the plain files whose path, less the one folder above all, is wanted."""
+    count = 0
+    try:
+        with tarfile.open(fileobj=io.BytesIO(packed), mode="r:gz") as archive:
+            for entry in archive:
+                path = entry.name.partition("/")[2]
+                if entry.isfile() and entry.size <= LARGEST and count < MOST_FILES and path and wanted(path):
+                    file = archive.extractfile(entry)
+                    count += 1
+                    yield path, file.read() if file is not None else b""
+    except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
+        raise SourceError(f"The tarball {where} is damaged ({error}); the next run reads it again.") from error
+
+
+def _kind(path: str, foreign: bool | None = None) -> Literal["article", "code"] | None:
+    """What a path holds by its name and by what .gitattributes says of it, None for what is not read."""
     place = PurePosixPath(path.lower())
     folders = set(place.parts[:-1])
-    if folders & _OTHERS_FOLDERS or _GENERATED_NAMES.search(path) or _BOILERPLATE.search(path):
+    usual = bool(folders & _OTHERS_FOLDERS or _GENERATED_NAMES.search(path))
+    if foreign or (usual and foreign is None) or _BOILERPLATE.search(path):
         return None
     if any(part.startswith(".") for part in place.parts):
         return None
@@ -107,37 +139,35 @@ def _kind(path: str) -> Literal["article", "code"] | None:
     return "code" if place.suffix in _LANGUAGES else None
 
 
-def _own_file(path: str, data: bytes, marked: Mapping[str, bool]) -> OwnFile | None:
-    kind = _kind(path)
-    foreign = [value for pattern, value in marked.items() if _matches(path, pattern)]
-    if kind is None or b"\0" in data[:8192] or (foreign and foreign[-1]):
-        return None
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return None
-    long_lines = kind == "code" and len(text) > 110 * (text.count("\n") + 1)  # minified, as linguist says
-    if not text.strip() or long_lines or (kind == "code" and _GENERATED_TEXT.search(text[:2000])):
-        return None
-    suffix = PurePosixPath(path).suffix.lower()
-    content_type = "text/x-code" if kind == "code" else _PROSE[suffix]
-    return OwnFile(path, kind, text, content_type, _LANGUAGES.get(suffix, ""))
-
-
-def _attributes(text: str) -> dict[str, bool]:
-    """Pattern to "not the owner's own" from .gitattributes: linguist-vendored and linguist-generated."""
-    marked = {}
+def _attributes(folder: str, text: str) -> list[tuple[str, bool]]:
+    """(pattern, "not the owner's own") of a .gitattributes in that folder: linguist-vendored and linguist-generated."""
+    marked = []
     for line in text.splitlines():
         pattern, *values = line.split()[:10] or [""]
         for value in values:
             found = re.fullmatch(r"(-?)linguist-(?:vendored|generated)(?:=(\w+))?", value)
             if found and not pattern.startswith("#"):
-                marked[pattern] = not found.group(1) and found.group(2) != "false"
+                place = f"{folder}/{_below(pattern)}" if folder else pattern
+                marked.append((place, not found.group(1) and found.group(2) != "false"))
     return marked
 
 
+def _below(pattern: str) -> str:
+    """A pattern as it is seen from above its folder: one without "/" holds at any depth."""
+    return pattern.lstrip("/") if "/" in pattern.strip("/") or pattern.startswith("/") else f"**/{pattern}"
+
+
+def _is_foreign(path: str, marked: Sequence[tuple[str, bool]]) -> bool | None:
+    """What the last pattern that matches says, None where none does."""
+    return next((foreign for pattern, foreign in reversed(marked) if _matches(path, pattern)), None)
+
+
 def _matches(path: str, pattern: str) -> bool:
-    bare = pattern.strip("/")
-    if "/" not in bare:
-        return any(fnmatch.fnmatch(part, bare) for part in PurePosixPath(path).parts)
-    return fnmatch.fnmatch(path, bare.replace("**", "*")) or path.startswith(bare.rstrip("*").rstrip("/") + "/")
+    bare = pattern.rstrip("/")
+    if "/" not in bare:  # holds at any depth
+        return any(fnmatch.fnmatchcase(part, bare) for part in PurePosixPath(path).parts)
+    # In a gitattributes pattern "*" stops at "/" and "**" does not; what names a folder holds for all below it.
+    parts = re.split(r"(\*\*/?|\*|\?)", bare.lstrip("/"))
+    wild = {"**": ".*", "**/": "(?:.*/)?", "*": "[^/]*", "?": "[^/]"}
+    expression = "".join(wild.get(part, re.escape(part)) for part in parts)
+    return re.fullmatch(rf"{expression}(?:/.*)?", path) is not None
