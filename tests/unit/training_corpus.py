@@ -35,3 +35,16 @@ def fill(workspace, count: int | None = None) -> None:
     workspace.authors.save(AUTHOR)
     rows = [document(f"post{i:03}", text) for i, text in enumerate(post_texts()[:count])]
     workspace.lake.append("documents", documents(rows))
+
+
+def tiny_model(folder, configuration, chat_template: str | None = None):
+    """A randomly initialised model of a configuration's architecture in a folder, with a tokenizer of the posts."""
+    from transformers import AutoModelForCausalLM
+
+    from twin_assets.core.training.nano import train_tokenizer
+
+    tokenizer = train_tokenizer(post_texts(), vocabulary=configuration.vocab_size)
+    tokenizer.chat_template = chat_template
+    AutoModelForCausalLM.from_config(configuration).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder

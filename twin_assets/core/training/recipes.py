@@ -12,13 +12,15 @@ MINIMUM_CHARACTERS = 2_000
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """Supervised fine-tuning with LoRA. length: tokens of the longest example; seed: of everything that is random."""
+    """Supervised fine-tuning with LoRA. warmup: steps in which the learning rate rises; length: tokens of the longest
+    example; seed: of everything that is random."""
 
     rank: int = 16
     alpha: int = 32
     dropout: float = 0.05
     learning_rate: float = 2e-4
     epochs: int = 3
+    warmup: int = 5
     batch: int = 8
     length: int = 1024
     seed: int = 0
@@ -30,7 +32,7 @@ class Recipe:
 
 # Two million parameters take a larger rate and learn the form of a prompt in a few passes. Longer examples are cut: at
 # 320 tokens a pass over 150 posts takes 7 s on one core.
-NANO = Recipe(dropout=0.0, learning_rate=3e-3, epochs=3, length=320)
+NANO = Recipe(dropout=0.0, learning_rate=3e-3, epochs=3, warmup=0, length=320)
 STANDARD = Recipe()
 # Of `training_minutes`, what the nano base and its fine-tuning may take; the rest is imports, losses and writing.
 NANO_BASE_SHARE, NANO_TUNING_SHARE = 0.40, 0.35

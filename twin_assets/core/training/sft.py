@@ -17,6 +17,9 @@ from twin_assets.core.training.families import family_of, lora_configuration
 from twin_assets.core.training.loss import answer_loss
 from twin_assets.core.training.recipes import Recipe
 
+# However slow the machine: fewer steps leave the adapter as it was made.
+MINIMUM_STEPS = 8
+
 Progress = Callable[[str, float], None]
 
 
@@ -127,7 +130,7 @@ def _arguments(recipe: Recipe, checkpoints: Path, device: str, has_validation: b
         per_device_eval_batch_size=recipe.batch,
         learning_rate=recipe.learning_rate,
         lr_scheduler_type="cosine",
-        warmup_steps=5,
+        warmup_steps=recipe.warmup,
         max_length=recipe.length,
         packing=False,
         seed=recipe.seed,
@@ -162,7 +165,8 @@ def _watch(progress: Progress | None, seconds: float | None) -> Any:
             """Called by the trainer."""
             if progress is not None:
                 progress("fine-tuning", state.global_step / max(1, state.max_steps))
-            if time.monotonic() > deadline and state.global_step < state.max_steps:
+            late = time.monotonic() > deadline and state.global_step >= MINIMUM_STEPS
+            if late and state.global_step < state.max_steps:
                 control.should_evaluate = args.eval_strategy != "no"
                 control.should_save = control.should_training_stop = True
 
