@@ -1,5 +1,7 @@
 """derive(): the one incremental mechanism, on real Delta tables."""
 
+import threading
+
 import polars as pl
 import pytest
 
@@ -71,7 +73,8 @@ def test_a_killed_run_is_finished_by_the_next(tmp_path):
     assert lake.read("chunks", "ada").height == 6
     calls.clear()
     assert run(lake, calls, batch_size=3).new == 4
-    assert len(calls) == 4 and lake.read("chunks", "ada")["document_id"].n_unique() == 10
+    assert len(calls) == 4
+    assert lake.read("chunks", "ada")["document_id"].n_unique() == 10
 
 
 def test_a_function_that_loses_a_row_is_an_error(tmp_path):
@@ -105,3 +108,16 @@ def test_sql_reads_the_lake_and_nothing_else(tmp_path):
         lake.query(f"select * from read_csv('{tmp_path}/secret.csv')")
     with pytest.raises(LakeError, match="query failed"):
         lake.query("select nothing from nowhere")
+
+
+def test_two_derivations_at_once_append_nothing_twice(tmp_path):
+    lake = Lake(tmp_path)
+    lake.append("documents", documents(*((f"d{i}", f"text {i}") for i in range(20))))
+    calls: list[str] = []
+    threads = [threading.Thread(target=run, args=(Lake(tmp_path), calls), kwargs={"batch_size": 5}) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(lake.read("chunks", "ada")["document_id"].to_list()) == sorted(f"d{i}" for i in range(20))
+    assert len(calls) == 20

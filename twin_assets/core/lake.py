@@ -8,6 +8,7 @@ import json
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -125,6 +126,23 @@ class Lake:
         frame = self.read(table, author, columns=columns).sort(list(columns))
         return content_hash(frame.rows())
 
+    @contextmanager
+    def exclusive(self, table: str, author: str) -> Iterator[None]:
+        """Hold back other processes of this machine that would bring the same rows up to date; waits for its turn.
+
+        Two runs that both find a row missing would otherwise both append it. The system lets go of the lock when a
+        process dies. On S3 there is no such lock: one runner at a time is then up to the run queue.
+        """
+        if "://" in self.location:
+            yield
+            return
+        from filelock import FileLock
+
+        folder = Path(self.location, ".locks")
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / f"{table}-{author}.lock"):
+            yield
+
     def history(self, table: str) -> list[dict[str, Any]]:
         """The table's commits, newest first, as Delta records them."""
         delta = self._open(table)
@@ -217,6 +235,37 @@ def derive(
     version: of the function, changing when its results would; progress: called with (rows done, rows to do).
     Raises LakeError where the function loses or invents a key.
     """
+    with lake.exclusive(downstream, author):
+        return _derive(
+            lake,
+            author,
+            upstream,
+            downstream,
+            key,
+            hash_column,
+            function,
+            version,
+            where,
+            keep_gone,
+            batch_size,
+            progress,
+        )
+
+
+def _derive(
+    lake: Lake,
+    author: str,
+    upstream: str | pl.DataFrame,
+    downstream: str,
+    key: str,
+    hash_column: str,
+    function: Callable[[pl.DataFrame], pl.DataFrame],
+    version: str,
+    where: pl.Expr | None,
+    keep_gone: bool,
+    batch_size: int,
+    progress: Callable[[int, int], None] | None,
+) -> Derivation:
     columns = list(dict.fromkeys([key, hash_column]))
     if isinstance(upstream, str):
         current = lake.read(upstream, author, columns=columns, where=where)
