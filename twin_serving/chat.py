@@ -16,13 +16,16 @@ from fastapi import HTTPException
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from litserve import OpenAISpec
 from litserve.specs.openai import ChatCompletionRequest, TextContent
-from litserve.utils import LitAPIStatus, ResponseBufferItem
+from litserve.utils import LitAPIStatus, ResponseBufferItem, WorkerSetupStatus
 from pydantic import BaseModel, Field
 
 from twin_serving.answers import error_body
 
-# A worker that says nothing for this long is gone or stuck; the request ends with 504.
+# A worker that says nothing for this long is stuck; the request ends with 504.
 SILENCE_SECONDS = 300.0
+# While nothing comes, whether the worker lives is looked at this often: LitServe starts a dead one again within seconds
+# and cannot tell the requests that went down with it.
+LOOK_SECONDS = 0.25
 
 # A piece as the worker sends it: content, served, prompt_tokens, completion_tokens, finish.
 Reply = dict[str, Any]
@@ -97,21 +100,29 @@ class ChatSpec(OpenAISpec):  # type: ignore[misc]
         uid, queue, event = uuid.uuid4(), deque[Any](), asyncio.Event()
         self.response_buffer[uid] = ResponseBufferItem(event=event, response_queue=queue)
         self.request_queue.put((self.response_queue_id, uid, time.monotonic(), request))
+        pieces = self.data_streamer(queue, event, send_status=True)
         try:
-            pieces = self.data_streamer(queue, event, send_status=True)
-            while True:
-                try:
-                    piece, status = await asyncio.wait_for(anext(pieces), SILENCE_SECONDS)
-                except StopAsyncIteration:
-                    return
+            while (answer := await self._next(pieces)) is not None:
+                piece, status = answer
                 if status == LitAPIStatus.ERROR:
                     unforeseen = HTTPException(500, "Generating failed; the server's log says why.")
                     raise piece if isinstance(piece, HTTPException) else unforeseen
                 yield json.loads(piece)
-        except TimeoutError:
-            raise HTTPException(504, f"The model did not answer within {SILENCE_SECONDS:.0f} s; try again.") from None
         finally:
             self.response_buffer.pop(uid, None)
+
+    async def _next(self, pieces: AsyncIterator[Any]) -> Any:
+        """The next piece with its status, None after the last; an error where nobody is left to send one."""
+        arriving = asyncio.ensure_future(anext(pieces, None))
+        for _ in range(round(SILENCE_SECONDS / LOOK_SECONDS)):
+            done, _pending = await asyncio.wait({arriving}, timeout=LOOK_SECONDS)
+            if done:
+                return arriving.result()
+            if any(state != WorkerSetupStatus.READY for state in self._server.workers_setup_status.values()):
+                arriving.cancel()
+                raise HTTPException(503, "The model's process has ended and is being started again; ask again.")
+        arriving.cancel()
+        raise HTTPException(504, f"The model did not answer within {SILENCE_SECONDS:.0f} s; try again.")
 
 
 def _choice(request: ChatRequest, served: str, index: int) -> ChatRequest:

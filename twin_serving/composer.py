@@ -183,7 +183,7 @@ class Composer:
     ) -> dict[str, Any]:
         library, form = material.library, FORMS[material.request.format]
         overlap = round(library.overlap(text), 3)
-        problems = list(problems)
+        problems = [*problems, *([library.problem] if library.problem else [])]
         if len(text) > form.characters:
             problems.append(f"{len(text):,} characters; {form.noun} may have {form.characters:,}.")
         unsupported = sum(sentence.status == "unsupported" for sentence in sentences)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from twin_assets.core.errors import TwinError
 from twin_assets.core.workspace import Workspace
 from twin_serving.assemble import PostStyle
 from twin_serving.evidence import Embed
@@ -27,6 +28,7 @@ class AuthorLibrary:
     version: int | None
     documents: dict[str, OwnDocument]
     scorer: "VoiceScorer | None"
+    problem: str | None = None  # why there is no scorer although one was fitted
 
     @cached_property
     def style(self) -> PostStyle:
@@ -118,4 +120,7 @@ class Libraries:
         columns = ["document_id", "title", "url", "text", "category", "published_at"]
         rows = self.workspace.lake.read("documents", author, columns=columns, where=pl.col("rejected").is_null())
         documents = {row["document_id"]: OwnDocument(**row) for row in rows.iter_rows(named=True)}
-        return AuthorLibrary(version, documents, load_scorer(self.workspace, author))
+        try:
+            return AuthorLibrary(version, documents, load_scorer(self.workspace, author))
+        except TwinError as error:  # a draft without its voice score is still a draft
+            return AuthorLibrary(version, documents, None, str(error))

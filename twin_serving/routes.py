@@ -118,10 +118,9 @@ def _run_while_serving(app: FastAPI, workspace: Workspace, composer: Composer) -
 
 def warm_up(workspace: Workspace) -> None:
     """Import and open the stores; what is missing is said when it is asked for."""
-    try:
-        workspace.embedder.embed(["warm"])
-        for author in workspace.authors.list()[:8]:
+    for author in workspace.authors.list()[:8]:
+        try:
             workspace.registry.approved(author.id)
             workspace.retriever.search(author.id, "warm", limit=1)
-    except TwinError as error:
-        logger.info("nothing to warm up: %s", error)
+        except TwinError as error:
+            logger.info("nothing to warm up of %s: %s", author.id, error)

@@ -197,6 +197,25 @@ def test_a_server_that_cannot_start_says_why(deployed: Workspace, url: str, monk
     assert httpx.get(f"{url}/health").status_code == 200
 
 
+def test_a_worker_that_dies_is_started_again_and_no_request_hangs(url: str, expected: dict[str, str]) -> None:
+    started = psutil.Process().children(recursive=True)
+    (worker,) = [process for process in started if "multiprocessing.spawn" in " ".join(process.cmdline())]
+    refused: list[openai.APIStatusError] = []
+
+    def ask() -> bool:
+        try:
+            answer = client.chat.completions.create(model="ann", messages=ASK, **GREEDY)
+        except openai.APIStatusError as error:
+            refused.append(error)
+            return False
+        return answer.choices[0].message.content == expected["ann@1"]
+
+    with openai.OpenAI(base_url=f"{url}/v1", api_key=KEY, max_retries=0, timeout=100) as client:
+        worker.kill()
+        until(ask, seconds=120)
+    assert {error.status_code for error in refused} <= {503}
+
+
 def test_a_candidate_serves_instead_and_nothing_outlives_its_owner(
     deployed: Workspace, expected: dict[str, str]
 ) -> None:

@@ -62,6 +62,17 @@ def test_a_library_follows_the_lake_and_holds_the_corpus_only(workspace: Workspa
     assert libraries.of("ben").documents == {}
 
 
+def test_a_broken_voice_file_is_said_and_stops_no_draft(workspace: Workspace) -> None:
+    from twin_assets.core.voice import scorer_path
+
+    path = scorer_path(workspace, "ann")
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"not numbers")
+    library = Libraries(workspace).of("ann")
+    assert library.voice("anything at all") is None
+    assert "cannot be read" in str(library.problem)
+
+
 def test_overlap_is_the_share_of_the_longest_copied_run(workspace: Workspace) -> None:
     add(workspace, "first", "We ship small changes every day and sleep well at night.")
     library = Libraries(workspace).of("ann")
