@@ -9,12 +9,12 @@ import sys
 import time
 
 from rich.console import Console
-from twin_assets.core.collection import add_source, import_export
 
 from demo.content import PLATFORMS
 from demo.exports import linkedin_export, medium_export
 from demo.server import PlatformServer
 from twin_assets.core.authors import Author
+from twin_assets.core.collection import add_source, import_export
 from twin_assets.core.errors import TwinError
 from twin_assets.core.workspace import Workspace
 from twin_assets.operations import DEMO_PORT, port_is_free

@@ -224,24 +224,25 @@ def status(
 @contextmanager
 def _client() -> Iterator[Any]:
     """A client of the serving API; where none runs, one is started for this command."""
-    from twin_serving.client import TwinClient
+    from contextlib import ExitStack
 
     from twin_assets.core.errors import ServingError
+    from twin_serving.client import TwinClient
 
     settings = _workspace().settings
     key = settings.api_key.get_secret_value() if settings.api_key else None
-    try:
-        with TwinClient(settings.serving_url, api_key=key, timeout=300) as client:
+    with ExitStack() as stack:
+        client = stack.enter_context(TwinClient(settings.serving_url, api_key=key))
+        try:
             client.health()
-            yield client
-            return
-    except ServingError:
-        if settings.serving_url != f"http://{settings.host}:{settings.port}":
-            raise
-    from twin_serving.server import running_server
+        except ServingError:
+            if settings.serving_url != f"http://127.0.0.1:{settings.port}":
+                raise  # somebody else's server was meant
+            from twin_serving.server import running_server
 
-    typer.echo("No serving API is running (`twin serve`); starting one for this command …", err=True)
-    with running_server(settings) as url, TwinClient(url, api_key=key, timeout=300) as client:
+            typer.echo("No serving API is running (`twin serve`); starting one for this command …", err=True)
+            url = stack.enter_context(running_server(settings))
+            client = stack.enter_context(TwinClient(url, api_key=key))
         yield client
 
 

@@ -59,7 +59,8 @@ def test_an_edit_an_addition_and_a_removal_reach_the_index_and_only_they_are_der
     texts = [hit.text for hit in workspace.retriever.search(AUTHOR, "tide tables printed on Mondays")]
     assert any("Tide tables forgive nobody." in text for text in texts)
 
-    server.change_post("github", "keelson/docs/slipway.md", "# The slipway\n\nNo release has ever waited for the slipway.")
+    edited = "# The slipway\n\nNo release has ever waited for the slipway."
+    server.change_post("github", "keelson/docs/slipway.md", edited)
     server.remove_post("blog", added)
     assert demo_deployment.run("collect").success
     workspace = demo_deployment.workspace

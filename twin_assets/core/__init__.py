@@ -1,1 +1,4 @@
-"""Plain Python that the pipelines and serving share. Imports no dagster, no web framework; heavy libraries only inside functions."""
+"""Plain Python that the pipelines and serving share.
+
+Imports no dagster and no web framework; heavy libraries are imported inside functions.
+"""

@@ -1,5 +1,7 @@
 """cleaned_corpus, chunks, qdrant_collections, voice_profile, instruct_dataset, preference_dataset."""
 
+from typing import Any
+
 import dagster as dg
 import polars as pl
 
@@ -20,7 +22,7 @@ from twin_assets.defs.reporting import (
 )
 from twin_assets.resources.workspace import WorkspaceResource
 
-FEATURE = {
+FEATURE: dict[str, Any] = {
     "group_name": "features",
     "partitions_def": authors,
     "owners": OWNERS,

@@ -1,5 +1,7 @@
 """Gates of the feature pipeline: what fails here holds everything downstream back."""
 
+from typing import Any
+
 import dagster as dg
 import polars as pl
 
@@ -8,7 +10,7 @@ from twin_assets.defs.features.assets import chunks, cleaned_corpus, instruct_da
 from twin_assets.defs.partitions import authors
 from twin_assets.resources.workspace import WorkspaceResource
 
-GATE = {"blocking": True, "partitions_def": authors}
+GATE: dict[str, Any] = {"blocking": True, "partitions_def": authors}
 
 
 @dg.asset_check(asset=cleaned_corpus, **GATE, description="Nothing in quarantine and nothing removed is in the corpus.")

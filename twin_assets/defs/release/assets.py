@@ -1,5 +1,7 @@
 """eval_report and approved_model: a candidate is served only if it is better."""
 
+from typing import Any
+
 import dagster as dg
 
 from twin_assets.core.documents import content_hash
@@ -9,7 +11,7 @@ from twin_assets.defs.reporting import OWNERS, as_failure, picture, share_to_log
 from twin_assets.defs.training.assets import fine_tuned_model
 from twin_assets.resources.workspace import WorkspaceResource
 
-RELEASE = {"group_name": "release", "partitions_def": authors, "owners": OWNERS}
+RELEASE: dict[str, Any] = {"group_name": "release", "partitions_def": authors, "owners": OWNERS}
 
 
 @dg.asset(

@@ -45,6 +45,8 @@ def approval_given(context: dg.SensorEvaluationContext, workspace: WorkspaceReso
         records = context.instance.fetch_materializations(
             dg.AssetRecordsFilter(asset_key=approved_model.key, asset_partitions=[author]), limit=1
         ).records
-        shown = records[0].asset_materialization.tags.get("dagster/data_version") if records else None
+        materialization = records[0].asset_materialization if records else None
+        tags = materialization.tags if materialization else None
+        shown = tags.get("dagster/data_version") if tags else None
         if shown != approved.version:
             yield dg.RunRequest(partition_key=author, run_key=f"{author}@{approved.version}@{shown}")
