@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 # uv does not read pip's settings: pass on where pip finds local wheels (a CPU build of torch, say).
 FIND_LINKS := $(shell $(PYTHON) -m pip config get global.find-links 2>/dev/null)
 export UV_FIND_LINKS ?= $(if $(PIP_FIND_LINKS),$(PIP_FIND_LINKS),$(FIND_LINKS))
+# Without bytecode torch, transformers and peft take twice as long to import (13.5 s against 7), in every process.
+unexport PYTHONDONTWRITEBYTECODE
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: install demo test up check bench browser clean lock
