@@ -6,7 +6,7 @@ Schema: https://docs.dagster.io/api/graphql, checked against dagster-webserver 1
 
 import json
 import time
-from collections.abc import Container, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,7 +40,7 @@ _RUN = """query($run:ID!,$cursor:String){
       ... on TextMetadataEntry{text} ... on BoolMetadataEntry{boolValue}}}
     ... on AssetCheckEvaluationEvent{evaluation{checkName success severity description}}}}}}"""
 _LATEST = """query($filter:RunsFilter!){runsOrError(filter:$filter,limit:25){
-  __typename ... on Runs{results{runId jobName}} ... on Error{message}}}"""
+  __typename ... on Runs{results{runId jobName status}} ... on Error{message}}}"""
 _TERMINATE = """mutation($run:String!){terminateRun(runId:$run){
   __typename ... on Error{message} ... on TerminateRunFailure{message}}}"""
 
@@ -116,11 +116,11 @@ class PipelineClient:
             )
         return str(answer["run"]["runId"])
 
-    def latest(self, author: str, jobs: Container[str]) -> str | None:
-        """The id of the author's latest run of one of these jobs (what Dagster starts by itself is another), if any."""
+    def recent(self, author: str) -> list[Run]:
+        """The author's last runs, newest first, not followed yet."""
         answer = self._query(_LATEST, filter={"tags": [{"key": PARTITION_TAG, "value": author}]})["runsOrError"]
         results = _checked(answer, "Runs", "list the runs")["results"]
-        return next((str(run["runId"]) for run in results if run["jobName"] in jobs), None)
+        return [Run(str(run["runId"]), job=run["jobName"], status=run["status"]) for run in results]
 
     def follow(self, run: Run) -> Run:
         """Read what happened since the run was followed last, into the same Run."""

@@ -1,6 +1,7 @@
 """Watching a run: one line a step, renewed every second until it ends; read from Dagster, so a reload loses nothing."""
 
 import time
+from collections.abc import Sequence
 from html import escape
 from typing import Literal
 
@@ -16,88 +17,86 @@ POLL_SECONDS = 1.0
 DAEMON_SECONDS = 20.0
 MARKS = {"waiting": "○", "running": "◐", "done": "✓", "failed": "✕", "skipped": "–"}
 JOB_TITLES = {"collect": "Collecting", "twin": "Collecting and training", "train": "Training", "release": "Evaluating"}
+# What each page starts and watches; runs that Dagster starts by itself do not push these from it.
+COLLECTING = ("collect", "twin")
+TRAINING = ("train", "release", "twin")
 # Metadata worth a word beside a finished step, in this order.
 SHOWN_METADATA = ("new", "changed", "removed", "quarantined", "documents", "rejected", "chunks", "embedded", "samples",
                   "upserted", "version", "base_model", "reason")  # fmt: skip
 
 
-def start(job: str, author: str) -> None:
-    """Launch a job for the author; it then is their latest run, which `watch` shows."""
+class RunPanel:
+    """The buttons that start an author's jobs and the newest run of them; reads Dagster once a drawing.
+
+    jobs: the jobs whose runs are shown, COLLECTING or TRAINING.
+    """
+
+    def __init__(self, author: str, jobs: Sequence[str]) -> None:
+        self.author = author
+        self.jobs = jobs
+        self.problem: ServingError | None = None
+        self.runs: list[Run] = []
+        try:
+            self.runs = state.pipeline().recent(author)
+        except ServingError as error:
+            self.problem = error
+
+    def button(self, label: str, job: str, icon: str, *, primary: bool = False) -> None:
+        """A button that starts a job; it waits while a run goes on that would do the same."""
+        active = self._busy(job)
+        st.button(
+            label,
+            type="primary" if primary else "secondary",
+            icon=f":material/{icon}:",
+            on_click=_start,
+            args=(job, self.author),
+            disabled=active is not None,
+            help=f"{JOB_TITLES[active.job]} goes on; wait for it to end." if active else None,
+        )
+
+    def show(self) -> None:
+        """Show the newest run, live while it goes on; the whole page is renewed once it has ended."""
+        if failed := st.session_state.pop("start_problem", None):
+            st.error(failed, icon=":material/error:")
+        if self.problem is not None:
+            parts.problem(self.problem, "progress")
+            return
+        newest = next((run for run in self.runs if run.job in self.jobs), None)
+        if newest is None:
+            return
+        if newest.active:
+            st.fragment(_watch, run_every=POLL_SECONDS)(newest.run_id)
+        else:
+            show(_followed(newest.run_id))
+
+    def _busy(self, job: str) -> Run | None:
+        rivals = COLLECTING if job == "collect" else JOB_TITLES
+        return next((run for run in self.runs if run.active and run.job in rivals), None)
+
+
+def _start(job: str, author: str) -> None:
     try:
-        with st.spinner("Asking Dagster to start…"):
-            if is_active(author):  # started by a sensor or by somebody else since the page was drawn
-                return
-            st.session_state[f"run-{author}"] = Run(state.pipeline().launch(job, author))
+        state.pipeline().launch(job, author)
     except ServingError as error:
         st.session_state["start_problem"] = str(error)
 
 
-def latest_run(author: str) -> Run | None:
-    """The author's latest run, followed so far; None where there was none. Raises ServingError."""
-    latest = state.pipeline().latest(author, JOB_TITLES)
-    if latest is None:
-        return None
-    run = st.session_state.get(f"run-{author}")
-    if not isinstance(run, Run) or run.run_id != latest:
-        run = st.session_state[f"run-{author}"] = Run(latest)
-    return state.pipeline().follow(run)
+def _followed(run_id: str) -> Run:
+    key = f"run-{run_id}"
+    return state.pipeline().follow(st.session_state.setdefault(key, Run(run_id)))
 
 
-def is_active(author: str) -> bool:
-    """Whether a run of this author goes on, so that no second one should be started; False where Dagster is away."""
+def _watch(run_id: str) -> None:
     try:
-        run = latest_run(author)
-    except ServingError:
-        return False
-    return run is not None and run.active
-
-
-def start_button(label: str, job: str, author: str, icon: str, *, primary: bool = False) -> None:
-    """A button that starts a job for the author; it waits while a run goes on."""
-    active = is_active(author)
-    st.button(
-        label,
-        type="primary" if primary else "secondary",
-        icon=f":material/{icon}:",
-        on_click=start,
-        args=(job, author),
-        disabled=active,
-        help="A run is going on; it is shown below." if active else None,
-    )
-
-
-def show_start_problem() -> None:
-    """Why the last start did not work, once."""
-    if failed := st.session_state.pop("start_problem", None):
-        st.error(failed, icon=":material/error:")
-
-
-def watch(author: str) -> None:
-    """Show the author's latest run, live while it goes on; the whole page is renewed once it has ended."""
-    try:
-        run = latest_run(author)
-    except ServingError as error:
-        parts.problem(error, "progress")
-        return
-    if run is None:
-        return
-    if run.active:
-        st.fragment(_watch_active, run_every=POLL_SECONDS)(author)
-    else:
-        show(run)
-
-
-def _watch_active(author: str) -> None:
-    try:
-        run = latest_run(author)
+        run = _followed(run_id)
     except ServingError as error:
         st.error(str(error), icon=":material/error:")
         return
-    if run is None or not run.active:
+    if not run.active:
         st.rerun(scope="app")
     show(run)
-    if st.button("Stop", key=f"stop-{run.run_id}", icon=":material/stop_circle:"):
-        state.pipeline().terminate(run.run_id)
+    if st.button("Stop", key=f"stop-{run_id}", icon=":material/stop_circle:"):
+        state.pipeline().terminate(run_id)
 
 
 def show(run: Run) -> None:

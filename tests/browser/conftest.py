@@ -74,7 +74,6 @@ def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
             base_model="nano",
             training_minutes=0.2,
             approval="manual",
-            minimum_new_samples=1_000_000,  # training starts when the test presses the button, not by itself
             dagster_port=free_port(),
         )
         urls = {"TWIN_DAGSTER_URL": f"http://127.0.0.1:{settings.dagster_port}"}
@@ -88,7 +87,24 @@ def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
         serving_url = stack.enter_context(running_server(settings))
         page_url = stack.enter_context(running_page(home, environment | {"TWIN_SERVING_URL": serving_url}))
         _wait_for(f"{urls['TWIN_DAGSTER_URL']}/server_info", home / "dagster-webserver.log")
+        _stop_sensors(urls["TWIN_DAGSTER_URL"])
         yield Product(page_url, urls["TWIN_DAGSTER_URL"], serving_url, platforms)
+
+
+def _stop_sensors(dagster_url: str) -> None:
+    """What runs in these tests is what the person pressed: the sensors have tests of their own."""
+
+    def ask(query: str, **variables: Any) -> dict[str, Any]:
+        body = {"query": query, "variables": variables}
+        answer = httpx.post(f"{dagster_url}/graphql", json=body, timeout=60, trust_env=False).json()
+        assert "errors" not in answer, answer
+        return answer["data"]
+
+    nodes = ask("{repositoriesOrError{... on RepositoryConnection{nodes{sensors{name sensorState{id}}}}}}")
+    for repository in nodes["repositoriesOrError"]["nodes"]:
+        for sensor in repository["sensors"]:
+            stopped = ask("mutation($id:String){stopSensor(id:$id){__typename}}", id=sensor["sensorState"]["id"])
+            assert stopped["stopSensor"]["__typename"] == "StopSensorMutationResult", stopped
 
 
 @contextmanager
@@ -111,7 +127,6 @@ def _environment(settings: Settings, urls: dict[str, str]) -> dict[str, str]:
         "TWIN_BASE_MODEL": settings.base_model,
         "TWIN_TRAINING_MINUTES": str(settings.training_minutes),
         "TWIN_APPROVAL": settings.approval,
-        "TWIN_MINIMUM_NEW_SAMPLES": str(settings.minimum_new_samples),
         "PYTHONUNBUFFERED": "1",
     }
 

@@ -43,12 +43,12 @@ def test_links_are_told_apart_and_completed():
 def test_a_dagster_that_is_away_is_said_with_its_address():
     client = PipelineClient(f"http://127.0.0.1:{free_port()}")
     with pytest.raises(ServingError, match=r"does not answer at http://127\.0\.0\.1:\d+ .*make up"):
-        client.latest("ada", {"collect"})
+        client.recent("ada")
 
 
 def test_a_server_that_is_not_dagster_is_said():
     with PlatformServer() as platforms, pytest.raises(ServingError, match="is not Dagster; check TWIN_DAGSTER_URL"):
-        PipelineClient(platforms.url).latest("ada", {"collect"})
+        PipelineClient(platforms.url).recent("ada")
 
 
 def test_a_failed_step_keeps_the_sentence_of_its_cause():

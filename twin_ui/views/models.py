@@ -165,8 +165,9 @@ def _train(author: str) -> None:
     with parts.card("train"):
         st.subheader("Train", anchor=False)
         st.markdown(
-            "Trains on what was collected, evaluates through the server that will serve it, and lets the gate decide."
+            "Trains on what was collected, evaluates through the server that will serve it, and lets the gate decide. "
+            "It begins by itself once enough is new."
         )
-        progress.start_button("Train a model", "train", author, "model_training")
-        progress.show_start_problem()
-        progress.watch(author)
+        panel = progress.RunPanel(author, progress.TRAINING)
+        panel.button("Train a model", "train", "model_training")
+        panel.show()

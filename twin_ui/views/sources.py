@@ -163,18 +163,17 @@ def _source_row(source: Mapping[str, Any], row: Mapping[str, Any] | None) -> str
 
 
 def _collect(twin: Mapping[str, Any]) -> None:
-    author = twin["id"]
     with parts.card("collect"):
         st.subheader("Collect", anchor=False)
         st.markdown(
             "Reads what is new at every source and makes it searchable; then drafts can be composed. "
-            "Training a model on top takes longer and is not needed for a first draft."
+            "Training a model takes longer, begins by itself once enough is new, and is not needed for a first draft."
         )
+        panel = progress.RunPanel(twin["id"], progress.COLLECTING)
         with st.container(horizontal=True):
-            progress.start_button("Start collecting", "collect", author, "play_arrow", primary=True)
-            progress.start_button("Collect and train", "twin", author, "model_training")
-        progress.show_start_problem()
-        progress.watch(author)
+            panel.button("Start collecting", "collect", "play_arrow", primary=True)
+            panel.button("Collect and train", "twin", "model_training")
+        panel.show()
         if twin["documents"]:
             _found(twin)
 
