@@ -27,7 +27,8 @@ Chat = Callable[[Sequence[Message], int], str]
 Progress = Callable[[str, float], None]
 
 HELD_OUT_SAMPLES = 100
-# Fewer words cannot be told from a stranger's (area under the curve 0.87 at 25 words, 0.91 at 50, 0.97 at 200).
+# Fewer words say little: four authors against strangers not in the background, mean area under the curve 0.81 at 25
+# words, 0.86 at 50, 0.93 at 200.
 SCORED_WORDS = 50
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from twin_assets.core.errors import ModelError
 
 GIB = 1024**3
-# Of the measured speed of a large matrix product, what a training step reaches (measured: 0.3 to 0.5 on CPU).
+# Of the speed of a large matrix product, what a training step is taken to reach: an assumption, not measured yet.
 EFFICIENCY = 0.35
 
 

@@ -10,7 +10,7 @@ def fastest_threads() -> Iterator[int]:
     """Run the body with as many torch threads as make a small model fastest right now, and put the number back after.
 
     torch's threads wait for each other after every operation. On two cores that others were using, a step of the nano
-    model took 3 to 5 s with two threads and 0.4 s with one; on free cores two are nearly twice as fast as one.
+    model took 3 to 5 s with two threads and 0.4 s with one.
     """
     import torch
 
