@@ -16,6 +16,7 @@ HTML_TYPE, FEED_TYPE, JSON_TYPE = (
     "text/xml; charset=utf-8",
     "application/json; charset=utf-8",
 )
+NOTES_PAGE = 12
 ARCHIVE_PAGE = 12  # what Substack sends at most, whatever limit is asked for
 
 
@@ -50,6 +51,8 @@ class Pages:
             return self.file(request, SUBSTACK_FEED, "application/xml; charset=utf-8")
         if path == "/api/v1/archive":
             return self._archive(request)
+        if path.startswith("/api/v1/reader/feed/profile/"):
+            return self._notes(request, path.rsplit("/", 1)[-1])
         found = re.fullmatch(r"(/api/v1/posts|/p)/([^/]+)", path)
         name = f"substack/posts/{found[2]}.json" if found else ""
         if found is None or name not in self.content:
@@ -72,6 +75,13 @@ class Pages:
         page = rows[int(offset) : int(offset) + min(int(limit), ARCHIVE_PAGE)]
         body = json.dumps(page, ensure_ascii=False).encode()
         return conditional(request, body, JSON_TYPE, self.content.changed("substack/archive.json"))
+
+    def _notes(self, request: Request, person: str) -> Response:
+        """A page of somebody's feed, from `substack/notes/<user id>.json` (its items); the cursor is a place in it."""
+        items = json.loads(self.content.get(f"substack/notes/{person}.json", b"[]"))
+        start = int(request.query.get("cursor") or 0)
+        following = str(start + NOTES_PAGE) if start + NOTES_PAGE < len(items) else None
+        return _json({"items": items[start : start + NOTES_PAGE], "nextCursor": following}, 200)
 
     def blog(self, request: Request, path: str) -> Response:
         """The feed, and every post as a page: a file of that name, or made from the feed's item."""

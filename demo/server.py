@@ -13,6 +13,7 @@ from typing import Any
 from demo.content import PLATFORMS, Content
 from demo.exports import export_bytes
 from demo.github import GitHub
+from demo.linkedin import LinkedIn
 from demo.loopback import LoopbackServer
 from demo.messages import Request, Response
 from demo.pages import Pages, not_found
@@ -25,6 +26,7 @@ class PlatformServer(LoopbackServer):
     """The demo author's platforms on 127.0.0.1, from an in-memory copy of the content.
 
     Sources: `<url>/medium/feed/@<user>`, `<url>/substack`, `<url>/github` (the API), `<url>/blog/feed.xml`,
+    `<url>/linkedin` (the portability API, token `demo.linkedin.TOKEN`),
     `<url>/web/<name>.html`, `<url>/exports/<linkedin|medium|substack>.zip`; `robots` is what /robots.txt says.
     Raises FileNotFoundError where the content folder is missing, OSError where the port is taken.
     """
@@ -34,6 +36,7 @@ class PlatformServer(LoopbackServer):
         super().__init__(port)
         self.publishing = Publishing(self.content)
         self.github = GitHub(self.content, f"{self.url}/github")
+        self.linkedin = LinkedIn(self.content)
         self.pages = Pages(self.content, self.url)
         self.robots = ROBOTS
 
@@ -73,6 +76,7 @@ class PlatformServer(LoopbackServer):
             "medium": self.pages.medium,
             "substack": self.pages.substack,
             "github": self.github.respond,
+            "linkedin": self.linkedin.respond,
             "blog": self.pages.blog,
             "web": self.pages.web,
             "exports": self._export,

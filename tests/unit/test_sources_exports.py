@@ -13,7 +13,7 @@ from twin_assets.core.archives import Archive, pack
 from twin_assets.core.authors import Author, Source
 from twin_assets.core.documents import RawDocument
 from twin_assets.core.errors import InputError
-from twin_assets.core.sources import PLATFORMS, linkedin, medium, recognise, substack, x
+from twin_assets.core.sources import PLATFORMS, linkedin, medium, recognise, substack, substack_notes, x
 from twin_assets.core.sources.base import Done, Found, Reading
 from twin_assets.core.web import WebClient
 from twin_assets.settings import Settings
@@ -213,6 +213,19 @@ def test_substack_answers_as_recorded(shared_data):
     assert "import your Substack export" in cut.remedy
 
 
+def test_real_notes_are_read(shared_data):
+    page = json.loads((shared_data / "substack_api_samples/api/v1/feed/profile/343074721__types=note.json").read_text())
+    source = Source(platform="substack", location="https://ada.substack.com")
+    with WebClient() as web:
+        reading = Reading(Author(id="ada", name="Ada"), source, {}, web, Settings())
+        own = [row["comment"] for row in page["items"] if substack_notes._is_own(row, 343074721)]
+        first = substack_notes._document(reading, own[0])
+    assert len(own) == len(page["items"]) == 12
+    assert not any(substack_notes._is_own(row, 1) for row in page["items"])
+    assert (first.external_id, first.category) == ("note/131661687", "post")
+    assert first.url == "https://substack.com/@angelsant/note/c-131661687"
+
+
 # X
 
 
@@ -237,6 +250,51 @@ def test_the_x_archive_joins_threads_and_leaves_others_out(tmp_path):
     }  # fmt: skip
     assert message == "1 retweets and 2 replies to other people left out."
     assert documents[0].published_at == datetime(2019, 9, 4, 13, 51, 55, tzinfo=UTC)
+
+
+def note(text: str, second: str = "2019-09-04T13:51:55.000Z", **core) -> dict:
+    return {"noteTweet": {"noteTweetId": "9", "createdAt": second, "core": {"text": text, "urls": [], **core}}}
+
+
+def assigned(name: str, part: int, rows: list) -> str:
+    return f"window.YTD.{name}.part{part} = {json.dumps(rows)}"
+
+
+def test_long_posts_are_whole_and_threads_go_through_the_parts(tmp_path):
+    long = "It was a long night &amp; a longer morning, " * 12 + "and then it ended. https://t.co/z"
+    urls = [{"shortUrl": "https://t.co/z", "expandedUrl": "https://example.org/z"}]
+    cut = long[:230] + "… https://t.co/x"
+    reply = "@bob @eve And so it was, for a while at least, with everybody watching" + "… https://t.co/y"
+    files = {
+        "data/tweets.js": assigned("tweets", 0, [tweet(1, cut), tweet(5, "@bob short", 1)]),
+        "data/tweets-part1.js": assigned("tweets", 1, [tweet(2, reply, 1), tweet(1, cut), tweet(3, "and third", 2)]),
+        "data/note-tweet.js": assigned("note_tweet", 0, [
+            note("Another text of that second"), note(long, urls=urls),
+            note("Of a deleted tweet", "2020-01-01T00:00:00Z"),
+            note("And so it was, for a while at least, with everybody watching until the very end."),
+        ]),
+    }  # fmt: skip
+    path = export(tmp_path / "x.zip", **files)
+    documents, message = read("x", path)
+    first = next(document for document in documents if document.external_id == "1")
+    whole = long.replace("&amp;", "&").replace("https://t.co/z", "https://example.org/z")
+    assert first.content.split("\n\n")[:3] == [
+        whole, "And so it was, for a while at least, with everybody watching until the very end.", "and third",
+    ]  # fmt: skip
+    assert "2 of 4 long posts are none of these tweets'" in message
+
+
+@pytest.mark.parametrize(("promised", "whole"), [(2, True), (3, False)])
+def test_an_archive_with_a_part_missing_is_refused(tmp_path, promised, whole):
+    files = [{"fileName": "data/tweets.js", "globalName": "YTD.tweets.part0", "count": str(promised)}]
+    manifest = f"window.__THAR_CONFIG = {json.dumps({'dataTypes': {'tweets': {'files': files}}})}"
+    rows = assigned("tweets", 0, [tweet(1, "one"), tweet(2, "two")])
+    path = export(tmp_path / "x.zip", **{"data/manifest.js": manifest, "data/tweets.js": rows})
+    if whole:
+        assert len(read("x", path)[0]) == 2
+    else:
+        with pytest.raises(InputError, match="promises 3 tweets and holds 2; a part of it is missing"):
+            read("x", path)
 
 
 def test_real_tweets_are_read(shared_data):

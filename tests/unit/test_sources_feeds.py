@@ -250,7 +250,8 @@ def test_texts_that_only_mention_such_pages_pass():
 def test_gitattributes_are_honoured_as_linguist_reads_them():
     packed = tarball(
         **{
-            ".gitattributes": "vendor/mine/** -linguist-vendored\n/src linguist-vendored=true\n*.gen.py linguist-generated\n",
+            ".gitattributes": "vendor/mine/** -linguist-vendored\n/src linguist-vendored=true\n"
+            "*.gen.py linguist-generated\n",
             "lib/.gitattributes": "*.md linguist-vendored\nkept.md -linguist-vendored\n",
             "vendor/mine/a.py": "x = 1\n", "vendor/theirs/a.py": "x = 1\n", "src/a.py": "x = 1\n",
             "app/src/a.py": "x = 1\n", "app/b.gen.py": "x = 1\n", "lib/deep/note.md": "Hello", "lib/kept.md": "Hello",

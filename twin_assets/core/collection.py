@@ -28,6 +28,7 @@ from twin_assets.core.sources.base import (
     Done,
     Event,
     Found,
+    Gone,
     Kept,
     Platform,
     Reading,
@@ -200,6 +201,8 @@ class _Collector:
             self.ledger.found(event.document, event.replaces)
         elif isinstance(event, Kept):
             self.ledger.keep(event.external_id)
+        elif isinstance(event, Gone):
+            self.ledger.gone(event.external_id)
         elif isinstance(event, Checkpoint):
             self.checkpoint = event.cursor
             if self.ledger.pending >= max(RESUMABLE, RESUMABLE_SHARE * self.ledger.size):

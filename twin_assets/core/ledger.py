@@ -170,6 +170,13 @@ class Ledger:
                 self._now[name] = self._states.listed[name]
                 self._counts["unchanged"] += 1
 
+    def gone(self, external_id: str) -> None:
+        """Take in that a document was deleted: its tombstone is written whatever other listings still say."""
+        self._now.pop(external_id, None)
+        self._states.listed.pop(external_id, None)
+        self._pending = [each for each in self._pending if each.external_id != external_id]
+        self._counts["removed"] += self._bury([external_id])
+
     def finish(self, *, complete: bool, unchanged: bool) -> None:
         """Write what is pending; after a complete reading also the tombstones of what is gone.
 
@@ -191,7 +198,7 @@ class Ledger:
                     "removed; if all of them are really gone, remove the source."
                 )
             gone = sorted(held - self._now.keys() - self._states.others)
-            self._counts["removed"] = self._bury(gone)
+            self._counts["removed"] += self._bury(gone)
         self._finished = True
 
     def flush(self) -> None:

@@ -35,6 +35,13 @@ class Kept:
 
 
 @dataclass(frozen=True)
+class Gone:
+    """The platform says that a document was deleted there."""
+
+    external_id: str
+
+
+@dataclass(frozen=True)
 class Checkpoint:
     """What was found so far need not be read again by a reader that starts from this cursor.
 
@@ -58,7 +65,7 @@ class Done:
     message: str = ""
 
 
-Event = Found | Kept | Checkpoint | Done
+Event = Found | Kept | Gone | Checkpoint | Done
 
 
 class WaitingError(TwinError):

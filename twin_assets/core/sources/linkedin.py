@@ -1,37 +1,48 @@
-"""LinkedIn: the member's own export. Pages are never read: that is against LinkedIn's terms and gets accounts locked.
+"""LinkedIn: the member's own export, and the Member Data Portability API where the member has a token for it.
 
-Comments are parsed and left out of the corpus: they lean on other people's posts and begin with those people's names.
+Both hold the same posts under the same ids. Pages are never read: that is against LinkedIn's terms and gets accounts
+locked. Comments are parsed and left out of the corpus: they lean on other people's posts and begin with those
+people's names.
 """
 
 import csv
 import html
 import io
 import re
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from twin_assets.core.archives import Archive
+from twin_assets.core.documents import RawDocument, content_hash
 from twin_assets.core.errors import InputError
 from twin_assets.core.sources.base import (
     Done,
     Event,
     Found,
+    Gone,
+    Kept,
     Platform,
     Reading,
     WaitingError,
     moment,
     web_address,
 )
+from twin_assets.core.sources.linkedin_api import PortabilityApi, article_row, moment_of, recent, stale
 
-SHARES, COMMENTS, ARTICLES = r"Shares(_\d+)?\.csv", r"Comments(_\d+)?\.csv", r"Articles/[^/]+\.html?"
+SHARES, COMMENTS, ARTICLES = r"Shares[^/]*\.csv", r"Comments[^/]*\.csv", r"Articles/[^/]+\.html?"
+RICH_MEDIA = r"Rich[_ ]?Media[^/]*\.csv"
+WORDS = 12  # a media description with fewer words is a caption or a file's name
 HOW_TO_EXPORT = (
     "LinkedIn lets nobody read a profile by its link; ask for your data (Settings > Data privacy > Get a copy of your "
-    "data, the larger archive) and import the ZIP."
+    "data, the larger archive) and import the ZIP; members in the EEA and Switzerland can set TWIN_LINKEDIN_TOKEN "
+    "instead."
 )
 _URN = re.compile(r"urn:li:(\w+):(\d+)")
+_ARTICLE = re.compile(r"linkedin\.com/pulse|class=[\"'](created|published)[\"']")
 _PARAGRAPHS = re.compile(r'"(\r?\n)"')
 
 
@@ -49,17 +60,52 @@ def normalise(location: str) -> str:
 
 
 def collect(reading: Reading) -> Iterator[Event]:
-    """A profile link gives nothing by itself: waits for an export, or says that one is there."""
+    """What the API gives to the member's token; without one a profile link waits for an export."""
+    if reading.settings.linkedin_token is not None:
+        yield from _from_api(reading)
+        return
     if not reading.exports:
         raise WaitingError(HOW_TO_EXPORT)
-    yield Done({}, message="The imported export is what is read.")
+    yield Done(reading.cursor, message="The imported export is what is read.")
+
+
+def _from_api(reading: Reading) -> Iterator[Event]:
+    """The snapshot once a week, the change log every time; nothing is removed but what the log says is deleted."""
+    api = PortabilityApi(reading)
+    cursor: dict[str, Any] = dict(reading.cursor)
+    changed = recent(cursor.get("changed", {}))
+    first = int(cursor.get("log", 0))
+    if stale(cursor.get("snapshot_at", 0.0)):
+        rows = [_with_paragraphs(row) for row in api.snapshot("MEMBER_SHARE_INFO")]
+        for event in _posts(reading, rows):
+            yield Kept(event.document.external_id) if event.document.external_id in changed else event
+        for row in map(article_row, api.snapshot("ARTICLES")):
+            if row["content"].strip():
+                yield Found(_article_of(reading, row))
+        cursor["snapshot_at"] = time.time()
+    changes, cursor["log"] = api.changes(first)
+    for change in changes.values():
+        name = _urn_id(change.urn)
+        changed[name] = change.at
+        if change.text is None:
+            yield Gone(name)
+        else:
+            link = f"https://www.linkedin.com/feed/update/{quote(change.urn, safe='')}"
+            date = moment_of(change.at).isoformat()
+            row = {"ShareLink": link, "ShareCommentary": change.text, "Date": "" if _made(name) else date}
+            yield Found(_post(reading, name, row), (_text_id(change.text),))
+    # For what is kept: a deleted post stays in `changed`, so that no late snapshot brings it back.
+    yield Done({**cursor, "changed": changed}, message="; ".join(api.notes) + "." if api.notes else "")
 
 
 def is_export(archive: Archive) -> bool:
-    """Known by the shares, the articles, or by the profile beside LinkedIn's other tables."""
-    if archive.find(SHARES):
-        return "ShareCommentary" in archive.text(archive.find(SHARES)[0])[:5000]
-    if archive.find(ARTICLES):
+    """Known by the shares, the articles, the media's descriptions, or the profile beside LinkedIn's other tables."""
+    if any("ShareCommentary" in archive.text(name)[:5000] for name in archive.find(SHARES)):
+        return True
+    articles = archive.find(ARTICLES)
+    if articles and (archive.find(r"Profile\.csv") or any(_ARTICLE.search(archive.text(name)) for name in articles)):
+        return True
+    if any(read_rich_media(archive.text(name)) for name in archive.find(RICH_MEDIA)):
         return True
     if archive.find(r"Profile\.csv") and archive.find(r"(Connections|Positions|Comments|Registration)\.csv"):
         raise InputError(
@@ -73,12 +119,14 @@ def read_export(reading: Reading, archive: Archive) -> Iterator[Event]:
     """Posts and published articles."""
     rows = [row for name in archive.find(SHARES) for row in read_shares(archive.text(name))]
     written = [row for row in rows if row["ShareCommentary"].strip()]
-    links: dict[str, str] = {}
-    for row in written:
-        name = _share_id(row)
-        if links.setdefault(name, row["ShareCommentary"]) != row["ShareCommentary"]:
-            name = f"{name}/{row['Date']}"  # one link, two texts: both are the author's
-        yield Found(_post(reading, name, row))
+    posts = list(_posts(reading, rows))
+    yield from posts
+    described = 0
+    if not written:  # some archives have no other file with the posts
+        for name in archive.find(RICH_MEDIA):
+            for row in read_rich_media(archive.text(name)):
+                described += 1
+                yield Found(_described(reading, row))
     articles = drafts = 0
     for name in archive.find(ARTICLES):
         article = read_article(archive.text(name), PurePosixPath(name).stem)
@@ -89,20 +137,46 @@ def read_export(reading: Reading, archive: Archive) -> Iterator[Event]:
             yield Found(reading.document(category="article", content_type="text/html", **article))
     comments = sum(len(read_comments(archive.text(name))) for name in archive.find(COMMENTS))
     parts = [
-        f"{len(written)} rows with text are {len(links)} posts",
+        f"{len(written)} rows with text are {len({post.document.external_id for post in posts})} posts",
         f"{len(rows) - len(written)} reposts without words of your own",
         f"{articles} articles and {drafts} drafts",
         f"{comments} comments left out, as they lean on other people's posts",
     ]
+    if described:
+        parts.insert(1, f"{described} posts known by the descriptions of their media")
     yield Done({}, message="; ".join(parts) + ".")
+
+
+def read_rich_media(text: str) -> list[dict[str, str]]:
+    """Rows of Rich_Media.csv whose description is a post's text; `Date` is when, "" where it cannot be read."""
+    rows = []
+    for row in _table(text, "Media Description"):
+        told = row.get("Date/Time", "")
+        words = row["Media Description"].split()
+        if len(words) < WORDS or re.search(r"profile|background|cover|message", told, re.IGNORECASE):
+            continue
+        rows.append({"Text": _PARAGRAPHS.sub("\n", row["Media Description"]), "Date": _told_date(told), **row})
+    return rows
 
 
 def read_shares(text: str) -> list[dict[str, str]]:
     """Rows of Shares.csv; ShareCommentary has its paragraphs back, which LinkedIn joins by quote, newline, quote."""
-    rows = _table(text, "ShareLink")
+    return [_with_paragraphs(row) for row in _table(text, "ShareLink")]
+
+
+def _with_paragraphs(row: dict[str, str]) -> dict[str, str]:
+    return {**row, "ShareCommentary": _PARAGRAPHS.sub("\n", row.get("ShareCommentary") or "")}
+
+
+def _posts(reading: Reading, rows: list[dict[str, str]]) -> Iterator[Found]:
+    """Posts of the rows with a text; one link with two texts is two posts, as both are the author's."""
+    links: dict[str, str] = {}
     for row in rows:
-        row["ShareCommentary"] = _PARAGRAPHS.sub("\n", row.get("ShareCommentary") or "")
-    return rows
+        if row["ShareCommentary"].strip():
+            name = _share_id(row)
+            if links.setdefault(name, row["ShareCommentary"]) != row["ShareCommentary"]:
+                name = f"{name}/{row['Date']}"
+            yield Found(_post(reading, name, row), (_text_id(row["ShareCommentary"]),))
 
 
 def read_comments(text: str) -> list[dict[str, str]]:
@@ -155,15 +229,64 @@ def _table(text: str, column: str, **dialect: Any) -> list[dict[str, str]]:
 
 
 def _share_id(row: dict[str, str]) -> str:
-    found = _URN.search(unquote(row["ShareLink"]))
-    return f"{found.group(1)}:{found.group(2)}" if found else unquote(row["ShareLink"]) or f"dated:{row['Date']}"
+    return _urn_id(unquote(row.get("ShareLink", ""))) or f"dated:{row.get('Date', '')}"
 
 
-def _post(reading: Reading, name: str, row: dict[str, str]) -> Any:
-    published = moment(row["Date"])
+def _urn_id(text: str) -> str:
+    """`share:123` of whatever holds an URN; the text itself where it holds none."""
+    found = _URN.search(text)
+    return f"{found.group(1)}:{found.group(2)}" if found else text
+
+
+def _text_id(text: str) -> str:
+    """The name of a post of which only the text is known."""
+    return f"text:{content_hash(' '.join(text.split()))}"
+
+
+def _made(name: str) -> datetime | None:
+    """When a share was made, which its number tells."""
     kind, _, number = name.partition(":")
-    if published is None and kind in ("share", "ugcPost") and number.isdigit():
-        published = datetime.fromtimestamp((int(number) >> 22) / 1000, UTC)
+    number = number.partition("/")[0]
+    if kind not in ("share", "ugcPost") or not number.isdigit():
+        return None
+    try:
+        return datetime.fromtimestamp((int(number) >> 22) / 1000, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def _told_date(text: str) -> str:
+    """The moment in "You uploaded a feed photo on April 12, 2026 at 8:03 AM (GMT)" or a plain date, as ISO 8601."""
+    found = re.search(r"([A-Z][a-z]+ \d{1,2}, \d{4})(?: at (\d{1,2}:\d\d [AP]M))?", text)
+    if not found:
+        return text
+    try:
+        parsed = datetime.strptime(f"{found.group(1)} {found.group(2) or '12:00 AM'}", "%B %d, %Y %I:%M %p")
+    except ValueError:
+        return ""
+    return parsed.replace(tzinfo=UTC).isoformat()
+
+
+def _described(reading: Reading, row: dict[str, str]) -> RawDocument:
+    return reading.document(
+        external_id=_text_id(row["Text"]), category="post", url="", title="", content=row["Text"],
+        content_type="text/plain", published_at=moment(row["Date"]),
+        metadata={"media_url": row["Media Link"]} if row.get("Media Link") else {},
+    )  # fmt: skip
+
+
+def _article_of(reading: Reading, row: dict[str, str]) -> RawDocument:
+    slug = row["url"].rstrip("/").rsplit("/", 1)[-1].split("?")[0] or content_hash(row["title"])
+    markup = "<" in row["content"] and ">" in row["content"]
+    return reading.document(
+        external_id=f"article:{slug}", category="article", url=row["url"], title=row["title"], content=row["content"],
+        content_type="text/html" if markup else "text/plain", published_at=moment(row["date"]),
+        metadata={"kind": "article"},
+    )  # fmt: skip
+
+
+def _post(reading: Reading, name: str, row: dict[str, str]) -> RawDocument:
+    published = moment(row.get("Date")) or _made(name)
     extra = {"shared_url": "SharedUrl", "media_url": "MediaUrl", "visibility": "Visibility"}
     return reading.document(
         external_id=name,

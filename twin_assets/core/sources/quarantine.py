@@ -7,6 +7,7 @@ from twin_assets.core.sources.base import plain_words
 
 TRUNCATED = "truncated preview"
 EMPTY = "empty body"
+FOREIGN = "another author"
 SHORT_PAGE = 400  # words; a notice is short, a text that mentions a notice is not
 
 

@@ -1,4 +1,4 @@
-"""Substack: the archive and post API, the feed where the API refuses, and the export; merged by post id.
+"""Substack: the archive and post API, the feed where the API refuses, notes, and the export; merged by post id.
 
 The subscriber files of an export (`email_list`, `opens`) are other people's data and are never opened.
 """
@@ -9,6 +9,7 @@ import io
 import json
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from twin_assets.core.archives import Archive
@@ -30,7 +31,8 @@ from twin_assets.core.sources.base import (
     is_export as is_imported,
 )
 from twin_assets.core.sources.feed_reader import Item, fetch_feed
-from twin_assets.core.sources.quarantine import EMPTY, TRUNCATED
+from twin_assets.core.sources.quarantine import EMPTY, FOREIGN, TRUNCATED
+from twin_assets.core.sources.substack_notes import is_foreign, main_author, notes
 from twin_assets.core.web import shown
 
 INTERVAL = 2.0  # seconds between two calls; Substack answers 429 to much more
@@ -69,17 +71,30 @@ def collect(reading: Reading) -> Iterator[Event]:
         return
     posts: dict[str, Any] = dict(reading.cursor.get("posts", {}))
     feed_state, edited = _edited(reading, base)
+    person = main_author(rows)
     seen = {}
     for row in rows:
         name, print_ = str(row["id"]), _fingerprint(row)
         if posts.get(name) == print_ and row["slug"] not in edited:
             yield Kept(name)
         else:
-            yield Found(post_document(reading, base, row, _post(reading, base, row["slug"])), (f"p/{row['slug']}",))
+            document = post_document(reading, base, row, _post(reading, base, row["slug"]))
+            if is_foreign(row, person):
+                document = replace(document, quarantine=FOREIGN, remedy="a guest wrote it; nothing is to be done")
+            yield Found(document, (f"p/{row['slug']}",))
             posts[name] = print_
             yield Checkpoint({**reading.cursor, "posts": posts})
         seen[name] = print_
-    yield Done({"posts": seen, **feed_state}, complete=True)
+    stamps: dict[str, str] = dict(reading.cursor.get("notes", {}))
+    message = ""
+    for event in notes(reading, person, stamps, INTERVAL) if person is not None else ():
+        if isinstance(event, dict):
+            stamps = event
+        elif isinstance(event, str):
+            message = event
+        else:
+            yield event
+    yield Done({"posts": seen, "notes": stamps, **feed_state}, complete=True, message=message)
 
 
 def post_document(reading: Reading, base: str, row: Mapping[str, Any], post: Mapping[str, Any]) -> RawDocument:
@@ -200,7 +215,7 @@ def _edited(reading: Reading, base: str) -> tuple[dict[str, Any], set[str]]:
 
 def _from_feed(reading: Reading, base: str, refused: str) -> Iterator[Event]:
     """The feed's posts, where the archive cannot be read; what the archive listed before is kept."""
-    state = {key: value for key, value in reading.cursor.items() if key in ("posts", "texts")}
+    state = {key: value for key, value in reading.cursor.items() if key in ("posts", "texts", "notes")}
     feed = fetch_feed(reading, f"{base}/feed", interval=INTERVAL)
     message = f"The archive was refused, so only the feed's newest posts were read ({refused})"
     if feed is None:

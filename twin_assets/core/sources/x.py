@@ -1,17 +1,22 @@
-"""X: the member's archive. Retweets and replies to others are left out, links expanded, threads joined."""
+"""X: the member's archive. Retweets and replies to others are left out, links expanded, threads joined.
+
+A long post is twice in an archive: cut off among the tweets, and whole, under another id, among the note tweets.
+"""
 
 import html
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from twin_assets.core.archives import Archive
 from twin_assets.core.errors import InputError
-from twin_assets.core.sources.base import Done, Event, Found, Platform, Reading, WaitingError, web_address
+from twin_assets.core.sources.base import Done, Event, Found, Platform, Reading, WaitingError, moment, web_address
 
 TWEETS = r"data/tweets?(-part\d+)?\.js"
+NOTES = r"data/note-tweet(-part\d+)?\.js"
+MANIFEST = r"data/manifest\.js"
 HOW_TO_EXPORT = (
     "Reading X through its API is paid; ask for your archive (Settings > Your account > Download an archive of your "
     "data) and import the ZIP."
@@ -46,6 +51,10 @@ def is_export(archive: Archive) -> bool:
 def read_export(reading: Reading, archive: Archive) -> Iterator[Event]:
     """One document a thread (mostly of one tweet), under the id of its first tweet."""
     tweets = [tweet for name in archive.find(TWEETS) for tweet in read_tweets(archive.text(name))]
+    _check_count(archive, "tweets", len(tweets))
+    tweets = list({tweet["id_str"]: tweet for tweet in tweets}.values())  # parts may overlap
+    notes = [note for name in archive.find(NOTES) for note in read_notes(archive.text(name))]
+    long = match_notes(tweets, notes)
     known = {tweet["id_str"]: tweet for tweet in tweets}
     user = _screen_name(archive)
     threads: dict[str, list[Mapping[str, Any]]] = {}
@@ -66,22 +75,90 @@ def read_export(reading: Reading, archive: Archive) -> Iterator[Event]:
                 category="post",
                 url=f"https://x.com/{user or 'i/web'}/status/{first}",
                 title="",
-                content="\n\n".join(filter(None, map(tweet_text, parts))),
+                content="\n\n".join(filter(None, (long.get(each["id_str"]) or tweet_text(each) for each in parts))),
                 content_type="text/plain",
                 published_at=_moment(parts[0].get("created_at", "")),
                 metadata={"tweets": [part["id_str"] for part in parts]},
             )
         )
-    yield Done({}, message=f"{retweets} retweets and {replies} replies to other people left out.")
+    message = f"{retweets} retweets and {replies} replies to other people left out."
+    if len(notes) > len(long):
+        message += f" {len(notes) - len(long)} of {len(notes)} long posts are none of these tweets' and were left out."
+    yield Done({}, message=message)
 
 
 def read_tweets(text: str) -> list[dict[str, Any]]:
-    """The tweets of one file of the archive, `window.YTD.tweets.part0 = [...]`."""
+    """The tweets of one file of the archive, `window.YTD.tweets.part0 = [...]`; raises InputError."""
+    rows = [row.get("tweet", row) for row in _assigned(text, "tweets") if isinstance(row, dict)]
+    return [row for row in rows if "id_str" in row and "full_text" in row]
+
+
+def read_notes(text: str) -> list[tuple[int, str]]:
+    """(second, text with its links expanded) of every note tweet of one file; raises InputError."""
+    notes = []
+    for row in _assigned(text, "note tweets"):
+        note = row.get("noteTweet", row)
+        core = note.get("core") or {}
+        body = html.unescape(str(core.get("text") or ""))
+        for link in core.get("urls") or []:
+            body = body.replace(link.get("shortUrl") or "\0", link.get("expandedUrl") or link.get("shortUrl") or "")
+        made = moment(note.get("createdAt"))
+        if made is not None and body.strip():
+            notes.append((int(made.timestamp()), body.strip()))
+    return notes
+
+
+def match_notes(tweets: Iterable[Mapping[str, Any]], notes: Iterable[tuple[int, str]]) -> dict[str, str]:
+    """Id of a tweet to the whole text of the long post it is the beginning of.
+
+    They are of one second, and the note begins with the tweet's words, at least after the leading @mentions.
+    """
+    waiting: dict[int, list[str]] = {}
+    for second, body in notes:
+        waiting.setdefault(second, []).append(body)
+    found = {}
+    for tweet in tweets:
+        made = _moment(str(tweet.get("created_at", "")))
+        bodies = waiting.get(int(made.timestamp()), []) if made else []
+        for body in bodies:
+            if _begins(body, tweet_text(tweet)):
+                found[str(tweet["id_str"])] = body
+                bodies.remove(body)
+                break
+    return found
+
+
+def _begins(body: str, text: str) -> bool:
+    start = " ".join(re.sub(r"\s*(…|\.\.\.)?\s*(https?://\S+)?\s*$", "", text).split())
+    plain = " ".join(body.split())
+    bare_start, bare_body = (re.sub(r"^(@\w+\s+)+", "", each) for each in (start, plain))
+    return bool(bare_start) and (plain.startswith(start) or bare_body.startswith(bare_start))
+
+
+def _assigned(text: str, what: str) -> list[Any]:
+    """The JSON after `window.YTD.….part0 =`."""
     try:
-        rows = json.loads(text[text.index("=") + 1 :])
+        rows = json.loads(text[text.index("=") + 1 :].rstrip().rstrip(";"))
     except ValueError as error:
-        raise InputError(f"The archive's tweets cannot be read ({error}); download it again.") from error
-    return [row.get("tweet", row) for row in rows]
+        raise InputError(f"The archive's {what} cannot be read ({error}); download it again.") from error
+    return rows if isinstance(rows, list) else []
+
+
+def _check_count(archive: Archive, kind: str, count: int) -> None:
+    """Raises InputError where the archive's own manifest promises more than is there: a part is missing."""
+    for name in archive.find(MANIFEST):
+        text = archive.text(name)
+        try:
+            manifest = json.loads(text[text.index("=") + 1 :].rstrip().rstrip(";"))
+            files = manifest["dataTypes"][kind]["files"]
+            promised = sum(int(file["count"]) for file in files)
+        except (ValueError, KeyError, TypeError):
+            continue  # an older archive, without counts
+        if promised > count:
+            raise InputError(
+                f"{archive.path.name} promises {promised:,} {kind} and holds {count:,}; a part of it is missing, "
+                "download it again."
+            )
 
 
 def tweet_text(tweet: Mapping[str, Any]) -> str:
