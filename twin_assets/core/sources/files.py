@@ -1,14 +1,17 @@
-"""A folder of Markdown, text and HTML files; front matter (YAML or TOML) is read, drafts are left out."""
+"""A folder of Markdown, text, HTML, PDF and DOCX files; front matter (YAML or TOML) is read, drafts are left out."""
 
+import html
 import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from twin_assets.core.documents import Category
+from twin_assets.core.documents import Category, RawDocument
 from twin_assets.core.errors import InputError, SourceError
-from twin_assets.core.sources.base import Done, Event, Found, Kept, Platform, Reading, moment
+from twin_assets.core.sources.base import Done, Event, Found, Kept, Platform, Reading, moment, plain_words
+from twin_assets.core.sources.office_files import read_docx, read_pdf
+from twin_assets.core.sources.quarantine import EMPTY, judge_page
 
 TYPES = {
     ".md": "text/markdown",
@@ -17,8 +20,12 @@ TYPES = {
     ".txt": "text/plain",
     ".html": "text/html",
     ".htm": "text/html",
+    ".pdf": "text/plain",
+    ".docx": "text/html",
 }
+OFFICE = (".pdf", ".docx")
 LARGEST = 5_000_000  # bytes; no prose file is larger
+LARGEST_OFFICE = 100_000_000  # bytes of a PDF or DOCX, which hold pictures
 SHORT = 1500  # characters; what is shorter and has no title is a post
 _FRONT_MATTER = re.compile(r"\A(---|\+\+\+)[ \t]*\n(.*?)\n\1[ \t]*(?:\n|\Z)", re.DOTALL)
 _HEADING = re.compile(r"\A\s*(?:#[ \t]+(.+?)[ \t]*#*|(.+)\n=+)[ \t]*$", re.MULTILINE)
@@ -39,7 +46,7 @@ def collect(reading: Reading) -> Iterator[Event]:
         raise SourceError(f"The folder {folder} is not there; restore it or remove the source.")
     before = reading.cursor.get("files", {})
     seen: dict[str, list[int]] = {}
-    unreadable = []
+    unreadable: dict[str, str] = {}
     for path in _files(folder):
         name = path.relative_to(folder).as_posix()
         try:
@@ -47,14 +54,21 @@ def collect(reading: Reading) -> Iterator[Event]:
             seen[name] = [facts.st_mtime_ns, facts.st_size]
             if before.get(name) == seen[name]:
                 yield Kept(name)
+            elif path.suffix.lower() in OFFICE and facts.st_size <= LARGEST_OFFICE:
+                yield Found(_office_document(reading, name, path))
             elif facts.st_size <= LARGEST:
                 yield from _found(reading, name, path.read_bytes())
-        except OSError:
-            unreadable.append(name)
+        except OSError as error:
+            unreadable[name] = error.strerror or "cannot be opened"
+        except InputError as error:
+            unreadable[name] = str(error)
+        if name in unreadable:
+            seen.pop(name, None)
             yield Kept(name)
-    message = f"{len(unreadable)} files cannot be opened, {unreadable[0]} among them." if unreadable else ""
-    for name in unreadable:
-        seen.pop(name, None)
+    message = ""
+    if unreadable:
+        name, why = next(iter(unreadable.items()))
+        message = f"{len(unreadable)} files cannot be read, among them {name}: {why}."
     yield Done({"files": seen}, complete=True, message=message)
 
 
@@ -106,9 +120,13 @@ def _found(reading: Reading, name: str, data: bytes) -> Iterator[Found]:
     if fields.get("draft") is True or fields.get("published") is False or not body.strip():
         return
     title = str(fields.get("title") or "").strip() or heading(body)
-    if not title and kind == "text/html":
-        tag = re.search(r"<title[^>]*>(.*?)</title>", body, re.DOTALL | re.IGNORECASE)
-        title = " ".join(tag.group(1).split()) if tag else ""
+    problem = None
+    if kind == "text/html" and re.search(r"<(html|body)\b", body[:5000], re.IGNORECASE):
+        problem = judge_page(body, status=200, url=name)
+        page_title, text = _page_text(body)
+        title = title or page_title
+        if text:
+            body, kind = text, "text/markdown"
     url = next((str(fields[key]) for key in ("canonical_url", "canonical", "url", "link") if fields.get(key)), "")
     category: Category = "article" if title or len(body) >= SHORT else "post"
     yield Found(
@@ -121,14 +139,45 @@ def _found(reading: Reading, name: str, data: bytes) -> Iterator[Found]:
             content_type=kind,
             published_at=moment(fields.get("date") or fields.get("published_at")),
             metadata={"path": name},
+            quarantine=problem.reason if problem else None,
+            remedy=problem.remedy if problem else None,
         )
+    )
+
+
+def _page_text(markup: str) -> tuple[str, str]:
+    """(title, main text) of a saved page; no text where most of what it shows would be lost."""
+    from twin_assets.core.cleaning import main_text
+
+    title, text = main_text(markup, "")
+    tag = re.search(r"<title[^>]*>(.*?)</title>", markup, re.DOTALL | re.IGNORECASE)
+    title = title or (" ".join(html.unescape(tag.group(1)).split()) if tag else "")
+    shown = plain_words(re.sub(r"(?s)<(head|script|style|nav|header|footer|aside)\b.*?</\1>", "", markup), "text/html")
+    return title, text if len(text.split()) >= 0.5 * shown else ""
+
+
+def _office_document(reading: Reading, name: str, path: Path) -> RawDocument:
+    """A PDF or DOCX as a document; one without words is held back. Raises InputError where it cannot be read."""
+    read = read_pdf(path.read_bytes()) if path.suffix.lower() == ".pdf" else read_docx(path)
+    empty = plain_words(read.content, read.content_type) == 0
+    return reading.document(
+        external_id=name,
+        category="article",
+        url="",
+        title=read.title or path.stem.replace("_", " ").replace("-", " ").strip(),
+        content=read.content,
+        content_type=read.content_type,
+        published_at=read.made_at,
+        metadata={"path": name},
+        quarantine=EMPTY if empty else None,
+        remedy="the file holds pictures of text; save it with its text, or add the text as a file" if empty else None,
     )
 
 
 PLATFORM = Platform(
     name="files",
     title="Files",
-    hint="a folder of Markdown or text files",
+    hint="a folder of Markdown, text, HTML, PDF or Word files",
     order=70,
     reads="folder",
     normalise=normalise,
