@@ -49,10 +49,15 @@ def style() -> None:
 
 def step_title(key: str) -> str:
     """A step's name for people."""
-    asset = next((name for name in STEP_TITLES if key.startswith(f"{name}_")), None)
-    if asset is not None and key not in STEP_TITLES:
+    if is_check(key):
+        asset = next(name for name in STEP_TITLES if key.startswith(f"{name}_"))
         return f"Check: {key.removeprefix(asset).strip('_').replace('_', ' ')}"
     return STEP_TITLES.get(key, key.replace("_", " ").capitalize())
+
+
+def is_check(key: str) -> bool:
+    """Whether a step checks an asset (its name then is the asset's and the check's) instead of making one."""
+    return key not in STEP_TITLES and any(key.startswith(f"{name}_") for name in STEP_TITLES)
 
 
 def platform_title(name: str) -> str:

@@ -1,7 +1,7 @@
 """Watching a run: one line a step, renewed every second until it ends; read from Dagster, so a reload loses nothing."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from html import escape
 from typing import Literal
 
@@ -28,12 +28,13 @@ SHOWN_METADATA = ("new", "changed", "removed", "quarantined", "documents", "reje
 class RunPanel:
     """The buttons that start an author's jobs and the newest run of them; reads Dagster once a drawing.
 
-    jobs: the jobs whose runs are shown, COLLECTING or TRAINING.
+    jobs: the jobs whose runs are shown, COLLECTING or TRAINING; hidden: steps that are not worth a line.
     """
 
-    def __init__(self, author: str, jobs: Sequence[str]) -> None:
+    def __init__(self, author: str, jobs: Sequence[str], hidden: Container[str] = ()) -> None:
         self.author = author
         self.jobs = jobs
+        self.hidden = hidden
         self.problem: ServingError | None = None
         self.runs: list[Run] = []
         try:
@@ -65,9 +66,9 @@ class RunPanel:
         if newest is None:
             return
         if newest.active:
-            st.fragment(_watch, run_every=POLL_SECONDS)(newest.run_id)
+            st.fragment(_watch, run_every=POLL_SECONDS)(newest.run_id, self.hidden)
         else:
-            show(_followed(newest.run_id))
+            show(_followed(newest.run_id), self.hidden)
 
     def _busy(self, job: str) -> Run | None:
         rivals = COLLECTING if job == "collect" else JOB_TITLES
@@ -86,7 +87,7 @@ def _followed(run_id: str) -> Run:
     return state.pipeline().follow(st.session_state.setdefault(key, Run(run_id)))
 
 
-def _watch(run_id: str) -> None:
+def _watch(run_id: str, hidden: Container[str]) -> None:
     try:
         run = _followed(run_id)
     except ServingError as error:
@@ -94,32 +95,39 @@ def _watch(run_id: str) -> None:
         return
     if not run.active:
         st.rerun(scope="app")
-    show(run)
+    show(run, hidden)
     if st.button("Stop", key=f"stop-{run_id}", icon=":material/stop_circle:"):
         state.pipeline().terminate(run_id)
 
 
-def show(run: Run) -> None:
-    """One run as a status block: its steps, what each did, and what to do about a failure."""
-    title = JOB_TITLES.get(run.job, parts.step_title(run.job))
+def show(run: Run, hidden: Container[str] = ()) -> None:
+    """One run as a status block: its steps but the hidden ones, what each did, and what to do about a failure."""
+    steps = [step for step in run.steps.values() if _worth_a_line(step, hidden)]
     status: Literal["running", "complete", "error"] = (
         "running" if run.active else "complete" if run.succeeded else "error"
     )
-    with st.status(_label(run, title), state=status, expanded=run.active or not run.succeeded):
-        if run.steps:
-            lines = "".join(_line(step) for step in run.steps.values())
-            st.html(f'<ul class="progress">{lines}</ul>')
-        if run.waiting_seconds > DAEMON_SECONDS:
-            st.warning("Dagster has not begun this run. Is its daemon running? `make up` starts it with the rest.")
-        for message in _failures(run):
-            st.error(message, icon=":material/error:")
-        st.markdown(f"[Open this run in Dagster]({get_settings().dagster_url}/runs/{run.run_id})")
+    # Not as a context manager: that calls the block complete when it is left.
+    block = st.status(_label(run, steps), state=status, expanded=run.active or not run.succeeded)
+    if steps:
+        block.html(f'<ul class="progress">{"".join(_line(step) for step in steps)}</ul>')
+    if run.waiting_seconds > DAEMON_SECONDS:
+        block.warning("Dagster has not begun this run. Is its daemon running? `make up` starts it with the rest.")
+    for message in _failures(run):
+        block.error(message, icon=":material/error:")
+    block.markdown(f"[Open this run in Dagster]({get_settings().dagster_url}/runs/{run.run_id})")
 
 
-def _label(run: Run, title: str) -> str:
-    done = sum(step.status in ("done", "skipped") for step in run.steps.values())
+def _worth_a_line(step: Step, hidden: Container[str]) -> bool:
+    if step.status == "failed" or step.failed_checks:
+        return True
+    return step.key not in hidden and not parts.is_check(step.key)
+
+
+def _label(run: Run, steps: Sequence[Step]) -> str:
+    title = JOB_TITLES.get(run.job, parts.step_title(run.job))
     if run.active:
-        return f"{title}: {done} of {len(run.steps)} steps done" if run.steps else f"{title}: starting"
+        done = sum(step.status in ("done", "skipped") for step in steps)
+        return f"{title}: {done} of {len(steps)} steps done" if steps else f"{title}: starting"
     when, took = parts.moment(run.ended), ""
     if run.started and run.ended:
         took = f", in {parts.seconds(run.ended - run.started)}"

@@ -50,6 +50,7 @@ class Product:
     dagster_url: str
     serving_url: str
     platforms: PlatformServer
+    settings: Settings
 
 
 @pytest.fixture(scope="session")
@@ -72,8 +73,6 @@ def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
             home=home,
             allowed_hosts=f"127.0.0.1:{platforms.port}",
             base_model="nano",
-            training_minutes=0.2,
-            approval="manual",
             dagster_port=free_port(),
         )
         urls = {"TWIN_DAGSTER_URL": f"http://127.0.0.1:{settings.dagster_port}"}
@@ -88,7 +87,7 @@ def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
         page_url = stack.enter_context(running_page(home, environment | {"TWIN_SERVING_URL": serving_url}))
         _wait_for(f"{urls['TWIN_DAGSTER_URL']}/server_info", home / "dagster-webserver.log")
         _stop_sensors(urls["TWIN_DAGSTER_URL"])
-        yield Product(page_url, urls["TWIN_DAGSTER_URL"], serving_url, platforms)
+        yield Product(page_url, urls["TWIN_DAGSTER_URL"], serving_url, platforms, settings)
 
 
 def _stop_sensors(dagster_url: str) -> None:
@@ -125,8 +124,6 @@ def _environment(settings: Settings, urls: dict[str, str]) -> dict[str, str]:
         **urls,
         "TWIN_ALLOWED_HOSTS": settings.allowed_hosts,
         "TWIN_BASE_MODEL": settings.base_model,
-        "TWIN_TRAINING_MINUTES": str(settings.training_minutes),
-        "TWIN_APPROVAL": settings.approval,
         "PYTHONUNBUFFERED": "1",
     }
 

@@ -8,13 +8,15 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from demo.exports import linkedin_export
-from tests.browser.conftest import PATIENCE, Product, Visit, running_page, visit
+from tests.browser.conftest import Product, Visit, running_page, visit
+from tests.serving_models import make_adapter, make_base, register
+from twin_assets.core.workspace import Workspace
 from twin_serving.server import free_port
 
 AUTHOR = "Maren Oduya"
 AUTHOR_ID = "maren-oduya"
 PROMPT = "What flaky data pipelines really cost a small team, and what we did about it"
-TRAINING_PATIENCE = 240_000
+COLLECTING_PATIENCE = 240_000
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -63,11 +65,11 @@ def add_sources(window: Visit, product: Product, folder: Path) -> None:
 
 def collect(window: Visit) -> None:
     button(window.page, "Start collecting").click()
-    expect(window.page.get_by_text("steps done")).to_be_visible(timeout=PATIENCE)
+    expect(window.page.get_by_text("steps done")).to_be_visible()
     window.shoot("4-collecting")
     # The run is Dagster's: a reload goes on watching it.
     window.page.reload()
-    expect(window.page.get_by_text("Collecting finished")).to_be_visible(timeout=TRAINING_PATIENCE)
+    expect(window.page.get_by_text("Collecting finished")).to_be_visible(timeout=COLLECTING_PATIENCE)
     window.settle()
     window.shoot("5-collected")
     rows = window.page.locator(".rows li.ok")
@@ -131,16 +133,26 @@ def search(window: Visit) -> None:
     window.shoot("7-library")
 
 
-def train_and_approve(window: Visit) -> None:
-    window.page.get_by_role("link", name="Models").click()
-    expect(window.page.get_by_text("No model yet")).to_be_visible()
-    button(window.page, "Train a model").click()
-    expect(window.page.get_by_text("Training finished")).to_be_visible(timeout=TRAINING_PATIENCE)
-    expect(window.page.get_by_role("heading", name="Version 1")).to_be_visible()
-    expect(window.page.get_by_text("its text is the machinery's proof, not prose")).to_be_visible()
-    button(window.page, "Approve").click()
-    window.page.get_by_role("dialog").get_by_role("button", name="Approve", exact=True).click()
-    expect(window.page.get_by_text("Approved: this one writes")).to_be_visible()
+def register_model(product: Product, folder: Path) -> None:
+    """A tiny random model as the author's first candidate; training one is what tests/e2e does."""
+    base = make_base(folder / "candidate" / "base")
+    make_adapter(base, folder / "candidate" / "adapter", seed=1)
+    register(Workspace(product.settings).registry, AUTHOR_ID, folder / "candidate", "browser")
+
+
+def approve(window: Visit, product: Product, folder: Path) -> None:
+    page = window.page
+    page.get_by_role("link", name="Models").click()
+    expect(page.get_by_text("No model yet")).to_be_visible()
+    expect(button(page, "Train a model")).to_be_enabled()
+    register_model(product, folder)
+    page.reload()
+    expect(page.get_by_role("heading", name="Version 1")).to_be_visible()
+    expect(page.get_by_text("its text is the machinery's proof, not prose")).to_be_visible()
+    expect(page.get_by_text("Candidate: waits for a decision")).to_be_visible()
+    button(page, "Approve").click()
+    page.get_by_role("dialog").get_by_role("button", name="Approve", exact=True).click()
+    expect(page.get_by_text("Approved: this one writes")).to_be_visible()
     window.settle()
     window.shoot("8-models")
 
@@ -166,7 +178,7 @@ def test_from_first_visit_to_drafts(product: Product, browser: Browser, screensh
         look_closely(window)
         give_feedback(window)
         search(window)
-        train_and_approve(window)
+        approve(window, product, tmp_path)
         compose_with_model(window)
         address = window.page.url
     _fits_every_screen(product, browser, screenshots, address)

@@ -169,7 +169,9 @@ def _collect(twin: Mapping[str, Any]) -> None:
             "Reads what is new at every source and makes it searchable; then drafts can be composed. "
             "Training a model takes longer, begins by itself once enough is new, and is not needed for a first draft."
         )
-        panel = progress.RunPanel(twin["id"], progress.COLLECTING)
+        connected = {source["platform"] for source in twin["sources"]}
+        idle = {f"raw_{name}" for name in parts.PLATFORM_TITLES if name not in connected}
+        panel = progress.RunPanel(twin["id"], progress.COLLECTING, hidden=idle)
         with st.container(horizontal=True):
             panel.button("Start collecting", "collect", "play_arrow", primary=True)
             panel.button("Collect and train", "twin", "model_training")
