@@ -138,7 +138,7 @@ class Chunk:
 class Sample:
     """One training example: the instruction somebody might give and the author's own words, verbatim.
 
-    form: "post", "article" or "code"; context: retrieved text of other documents ("" for none);
+    form: a name of prompts.FORMS; context: retrieved text of other documents ("" for none);
     split: "train", "validation" or "test"; group_id: near-duplicate group, which never crosses splits;
     excluded: why it is left out of training and evaluation, else None.
     """

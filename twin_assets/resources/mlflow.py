@@ -27,6 +27,8 @@ class TrainingRun:
         experiment: the author's, which exists already: one that MLflow made here would keep its files elsewhere.
         """
         if self._mlflow is None:
+            run = self._context.run
+            assert run is not None  # a resource of an asset is always initialised in a run
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", BetaWarning)
                 from dagster_mlflow.resources import MlFlow
@@ -34,8 +36,8 @@ class TrainingRun:
                 self._mlflow = MlFlow(
                     SimpleNamespace(
                         log=self._context.log,
-                        dagster_run=self._context.run,
-                        run_id=self._context.run_id,
+                        dagster_run=run,
+                        run_id=run.run_id,
                         resource_config={**self._context.resource_config, "experiment_name": experiment},
                     )
                 )

@@ -38,7 +38,7 @@ def fine_tuned_model(
             datasets.load_dataset(stores.lake, author.id),
             share_to_log(context),
             tracking_run=tracking_run,
-            dagster_run_id=context.run_id,
+            dagster_run_id=context.run.run_id,
         )
     except TwinError as error:
         raise as_failure(error) from error
