@@ -39,7 +39,9 @@ def read(platform: str, path: Path) -> tuple[list[RawDocument], str]:
 
 
 def test_every_platform_is_there_in_its_order():
-    assert list(PLATFORMS) == ["linkedin", "medium", "substack", "github", "x", "feed", "files"]
+    first = ["linkedin", "medium", "substack", "github"]  # further ones come as modules, and stand where they say
+    assert list(PLATFORMS)[:4] == first
+    assert list(PLATFORMS)[-3:] == ["x", "feed", "files"]
     assert [name for name, platform in PLATFORMS.items() if platform.archive] == [
         "linkedin", "medium", "substack", "x",
     ]  # fmt: skip

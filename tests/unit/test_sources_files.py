@@ -138,7 +138,7 @@ def test_a_saved_page_is_its_text_and_a_saved_challenge_is_held_back(tmp_path):
     ("pages", "text"),
     [
         ([], ""), ([""], ""), (["one line"], "one line"), (["a\n\nb"], "a\n\nb"),
-        (["they went by way of Stoke-\nOn-Trent and then on-\nwards"], "they went by way of Stoke-On-Trent and then onwards"),
+        (["they went by way of Stoke-\nOn-Trent and on-\nwards"], "they went by way of Stoke-On-Trent and onwards"),
     ],
 )  # fmt: skip
 def test_reflow_of_little(pages, text):
