@@ -10,17 +10,22 @@ BAR_HEIGHT = 26
 AXES_HEIGHT = 130
 
 
-def documents_by_platform(counts: Mapping[str, int]) -> alt.LayerChart:
-    """Documents of each platform, most first."""
-    rows = [{"platform": parts.platform_title(name), "documents": number} for name, number in counts.items()]
-    base = alt.Chart(alt.InlineData(values=rows)).encode(
-        y=alt.Y("platform:N", sort="-x", title=None, axis=alt.Axis(ticks=False, domain=False, labelPadding=8)),
-        x=alt.X("documents:Q", title=None, axis=None),
-        tooltip=["platform:N", "documents:Q"],
+def documents_by_platform(counts: Mapping[str, int]) -> alt.Chart:
+    """Documents of each platform, most first; the number stands in the label, where every theme can be read."""
+    rows = [
+        {"platform": f"{parts.platform_title(name)}  {number:,}", "documents": number}
+        for name, number in counts.items()
+    ]
+    chart: alt.Chart = (
+        alt.Chart(alt.InlineData(values=rows))
+        .mark_bar(cornerRadiusEnd=4, height=16)
+        .encode(
+            y=alt.Y("platform:N", sort="-x", title=None, axis=alt.Axis(ticks=False, domain=False, labelPadding=8)),
+            x=alt.X("documents:Q", title=None, axis=None),
+            tooltip=["platform:N"],
+        )
+        .properties(height=max(1, len(rows)) * BAR_HEIGHT)
     )
-    bars = base.mark_bar(cornerRadiusEnd=4, height=16)
-    labels = base.mark_text(align="left", dx=5).encode(text=alt.Text("documents:Q", format=","))
-    chart: alt.LayerChart = (bars + labels).properties(height=max(1, len(rows)) * BAR_HEIGHT)
     return chart
 
 

@@ -40,6 +40,8 @@ PLATFORM_TITLES = {
     "feed": "Feed",
     "files": "Files",
 }
+# A found passage longer than this opens on request.
+PASSAGE_CHARACTERS = 360
 
 
 def style() -> None:
@@ -157,6 +159,15 @@ def passage(hit: Mapping[str, Any]) -> None:
     ]
     with st.container(border=True, key=f"passage-{hit['chunk_id']}"):
         st.html(
-            f'<div class="passage-title">{title}</div><div class="quote">{escape(hit["text"])}</div>'
+            f'<div class="passage-title">{title}</div>{_quotation(hit["text"])}'
             f'<div class="about">{escape(" · ".join(filter(None, about)))}</div>'
         )
+
+
+def _quotation(text: str) -> str:
+    """The words as HTML; long ones open on request."""
+    cut = text.rfind(" ", 0, PASSAGE_CHARACTERS)
+    if len(text) <= PASSAGE_CHARACTERS + 80 or cut < 0:
+        return f'<div class="quote">{escape(text)}</div>'
+    rest = f'<details><summary>Show the rest</summary><div class="quote">{escape(text[cut + 1 :])}</div></details>'
+    return f'<div class="quote">{escape(text[:cut])} …</div>{rest}'
