@@ -105,6 +105,7 @@ class WebClient:
             sent["If-None-Match"] = etag
         if last_modified:
             sent["If-Modified-Since"] = last_modified
+        _checked(url)
         target = str(httpx.URL(url, params=params) if params else url)
         limits = _Limits(timeout or self.timeout, max_bytes or self.max_bytes, interval or self.interval, page)
         response = self._follow(_Question("GET", target, sent), token, limits)
@@ -145,7 +146,7 @@ class WebClient:
             location = response.headers.get("location")
             if question.method != "GET" or response.status not in (301, 302, 303, 307, 308) or not location:
                 return response
-            following = urljoin(target, location)
+            following = _joined(target, location)
             if urlsplit(following).netloc != urlsplit(target).netloc:
                 sent.pop("Authorization", None)
             target = following
@@ -231,10 +232,21 @@ class _Limits:
 
 
 def _checked(url: str) -> Any:
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError as error:
+        raise FetchError(f"{url!r} is not an address ({error}); correct it.", url=url) from error
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise FetchError(f"{shown(url)!r} is not a web address; give one that starts with https://.", url=shown(url))
     return parts
+
+
+def _joined(url: str, location: str) -> str:
+    try:
+        return urljoin(url, location)
+    except ValueError as error:
+        raise FetchError(f"{shown(url)} redirects to no address ({error}).", url=shown(url)) from error
 
 
 def _host_and_port(netloc: str) -> tuple[str, int | None]:

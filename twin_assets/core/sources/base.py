@@ -148,8 +148,11 @@ def web_address(location: str) -> tuple[str, str, list[str]]:
     bare = not re.match(r"https?://", text, re.IGNORECASE)  # then a name without a dot is no host, but a typing error
     if bare:
         text = f"https://{text}"
-    parts = urlsplit(text)
-    host = (parts.hostname or "").lower()
+    try:
+        parts = urlsplit(text)
+        host = (parts.hostname or "").lower()
+    except ValueError as error:
+        raise InputError(f"{location!r} is not a web address ({error}); correct it.") from error
     if not re.fullmatch(r"[a-z0-9-]+(\.[a-z0-9-]+)*|[0-9a-f:]*:[0-9a-f:]*", host) or (bare and "." not in host):
         raise InputError(f"{location!r} is not a web address; give one such as https://example.org.")
     return f"{parts.scheme.lower()}://{parts.netloc.lower()}", host, [p for p in parts.path.split("/") if p]

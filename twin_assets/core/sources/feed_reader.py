@@ -160,24 +160,30 @@ def _parse_json(data: bytes, where: str) -> tuple[str, tuple[Item, ...]]:
         raise SourceError(
             f"The feed {where} is cut off or no JSON ({error}); nothing was changed, the next run reads it again."
         ) from error
-    if "jsonfeed.org" not in str(feed.get("version", "")):
+    if not isinstance(feed, dict) or "jsonfeed.org" not in str(feed.get("version", "")):
         raise SourceError(f"{where} is JSON but no JSON Feed; give the address of an RSS, Atom or JSON feed.")
-    items = []
-    for entry in feed.get("items", []):
-        markup, text = entry.get("content_html"), entry.get("content_text")
-        items.append(
-            Item(
-                guid=str(entry.get("id") or entry.get("url") or ""),
-                link=str(entry.get("url") or entry.get("external_url") or ""),
-                title=str(entry.get("title") or ""),
-                content=str(markup or text or entry.get("summary") or "").strip(),
-                content_type="text/html" if markup else "text/plain",
-                published_at=moment(entry.get("date_published")),
-                categories=tuple(map(str, entry.get("tags") or ())),
-                has_content=bool(markup or text),
-            )
-        )
-    return str(feed.get("title", "")), tuple(items)
+    entries = feed.get("items", [])
+    if not isinstance(entries, list):
+        raise SourceError(f"The feed {where} has no list of items; its owner has to mend it.")
+    items = tuple(_json_item(entry) for entry in entries if isinstance(entry, dict))
+    return str(feed.get("title", "")), items
+
+
+def _json_item(entry: Mapping[str, Any]) -> Item:
+    markup, text = entry.get("content_html"), entry.get("content_text")
+    body = str(markup or text or entry.get("summary") or "").strip()
+    title = str(entry.get("title") or "")
+    tags = entry.get("tags")
+    return Item(
+        guid=str(entry.get("id") or entry.get("url") or content_hash(title or body)),
+        link=str(entry.get("url") or entry.get("external_url") or ""),
+        title=title,
+        content=body,
+        content_type="text/html" if markup else "text/plain",
+        published_at=moment(entry.get("date_published")),
+        categories=tuple(map(str, tags)) if isinstance(tags, list) else (),
+        has_content=bool(markup or text),
+    )
 
 
 def _is_page(response: WebResponse) -> bool:
