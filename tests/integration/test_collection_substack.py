@@ -34,7 +34,7 @@ def substack(platforms, workspace):
     platforms.content.write("substack/archive.json", json.dumps(posts))
     platforms.guest = str(posts[0]["id"])
     platforms.write = lambda *items: platforms.content.write(f"substack/notes/{ADA}.json", json.dumps(items))
-    add_source(workspace, "ada", "substack", f"{platforms.url}/substack", api_url=f"{platforms.url}/substack")
+    add_source(workspace, "ada", "substack", f"{platforms.url}/substack")
     return platforms
 
 

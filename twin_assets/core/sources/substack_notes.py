@@ -10,7 +10,6 @@ from twin_assets.core.errors import FetchError, RateLimitedError, SourceError
 from twin_assets.core.sources.base import Event, Found, Kept, Reading, moment
 from twin_assets.core.web import shown
 
-PUBLIC_API = "https://substack.com"
 NOTES = "note/"
 MOST_PAGES = 2000
 
@@ -34,7 +33,7 @@ def notes(
 
     A page of nothing but known notes ends the reading. Where Substack refuses, a sentence says so instead.
     """
-    base = (reading.source.api_url or PUBLIC_API).rstrip("/")
+    base = (reading.source.api_url or reading.source.location).rstrip("/")  # every publication's host answers it
     seen: dict[str, str] = {}
     after = ""
     for _ in range(MOST_PAGES):
