@@ -24,10 +24,13 @@ demo: install ## The whole loop on the made-up demo author
 	@$(BIN)/python -m demo.run
 
 test: install ## The whole test suite
-	@$(BIN)/python -m pytest -n 2 --dist loadscope
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 up: install ## Dagster, serving, page and MLflow together, on loopback; Ctrl-C stops all
 	@$(BIN)/twin up $(if $(DEMO),--demo)
+
+browser: install ## The browser journey alone; its screenshots become docs/images
+	@$(BIN)/python -m pytest tests/browser --screenshots docs/images
 
 check: install ## Lint, format, types, layers
 	@$(BIN)/ruff check .

@@ -15,12 +15,11 @@ import tarfile
 import time
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote_plus
 
 from demo.content import Content
+from demo.github_rows import JSON_TYPE, GitHubRows, error
 from demo.messages import Request, Response, conditional
 
-JSON_TYPE = "application/json; charset=utf-8"
 _REPOSITORY = re.compile(r"/repos/([^/]+)/([^/]+)(?:/(commits|tarball|readme|releases|contributors)(?:/(.+))?)?")
 _CODELOAD = re.compile(r"/codeload/([^/]+)/([^/]+)/legacy\.tar\.gz/(.+)")
 
@@ -34,7 +33,7 @@ class Quota:
     reset: float
 
 
-class GitHub:
+class GitHub(GitHubRows):
     """Answers paths below `/github`; `address` is the prefix that links in the answers start with.
 
     Without a token a caller has 60 requests an hour, with one 5,000 for each token.
@@ -56,7 +55,7 @@ class GitHub:
         if path.startswith("/codeload/"):
             return self._codeload(path)
         if not request.headers.get("user-agent"):
-            return _error(
+            return error(
                 403,
                 "Request forbidden by administrative rules. Please make sure your request has a User-Agent.",
             )
@@ -69,7 +68,7 @@ class GitHub:
                 {"Content-Type": JSON_TYPE},
             )
         if quota.remaining <= 0:
-            response = _error(
+            response = error(
                 403, "API rate limit exceeded for 127.0.0.1. Authenticated requests get a higher rate limit."
             )
         else:
@@ -105,7 +104,7 @@ class GitHub:
             return self._paged(request, path, rows, "github/gists.json")
         if path.startswith("/gists/"):
             gist = next((row for row in self._stored("github/gists.json") if f"/gists/{row['id']}" == path), None)
-            return _error(404, "Not Found") if gist is None else self._json(request, gist, "github/gists.json")
+            return error(404, "Not Found") if gist is None else self._json(request, gist, "github/gists.json")
         if path == "/search/issues":
             return self._search(request, path)
         if path == "/graphql":
@@ -113,7 +112,7 @@ class GitHub:
         found = _REPOSITORY.fullmatch(path)
         row = self.repository(found[2]) if found and found[1].lower() == login else None
         if found is None or row is None:
-            return _error(404, "Not Found")
+            return error(404, "Not Found")
         if found[3] is None:
             return self._json(request, row, "github/repos.json")
         if found[3] in ("releases", "contributors") or (found[3] == "commits" and found[4] is None):
@@ -121,7 +120,7 @@ class GitHub:
         files = self.files(row, found[4])
         if files is None:
             empty = found[3] == "commits" and not self.content.under(f"github/repositories/{row['name']}")
-            return _error(409, "Git Repository is empty.") if empty else _error(404, "Not Found")
+            return error(409, "Git Repository is empty.") if empty else error(404, "Not Found")
         sha = commit_sha(files)
         if found[3] == "tarball":
             place = f"{self.address}/codeload/{found[1]}/{row['name']}/legacy.tar.gz/{sha}"
@@ -129,11 +128,6 @@ class GitHub:
         if found[3] == "commits":
             return self._commit(request, user, row, sha)
         return self._readme(request, row, files)
-
-    def rows(self) -> list[dict[str, Any]]:
-        """The repositories as `repos.json` lists them."""
-        rows: list[dict[str, Any]] = json.loads(self.content["github/repos.json"])
-        return rows
 
     def repository(self, name: str) -> dict[str, Any] | None:
         """One repository's row, None where there is none of that name."""
@@ -155,80 +149,12 @@ class GitHub:
         )
         return next(shown, None)
 
-    def _json(self, request: Request, answer: object, name: str, extra: dict[str, str] | None = None) -> Response:
-        body = json.dumps(answer, ensure_ascii=False).encode()
-        salt = request.headers.get("authorization", "")  # GitHub's ETags differ from token to token
-        changed = self.content.changed(name if name in self.content else "github/repos.json")
-        response = conditional(request, body, JSON_TYPE, changed, salt=salt)
-        response.headers |= extra or {}
-        return response
-
     def _listing(self, request: Request, path: str) -> Response:
         order = request.query.get("sort", "full_name")
         key = {"created": "created_at", "updated": "updated_at", "pushed": "pushed_at"}.get(order, "name")
         falling = request.query.get("direction", "asc" if key == "name" else "desc") == "desc"
         rows = sorted(self.rows(), key=lambda row: str(row.get(key, "")), reverse=falling)
         return self._paged(request, path, rows, "github/repos.json")
-
-    def _paged(self, request: Request, path: str, rows: list[Any], name: str) -> Response:
-        """One page of rows, with the links to the others; `name` is the content that dates them."""
-        size = min(max(_number(request.query.get("per_page"), 30), 1), 100)
-        page = max(_number(request.query.get("page"), 1), 1)
-        last = max(1, -(-len(rows) // size))
-        pages = {"prev": page - 1, "next": page + 1, "last": last, "first": 1}
-        if page >= last:
-            del pages["next"], pages["last"]
-        if page == 1:
-            del pages["prev"], pages["first"]
-        kept = "".join(f"{name}={quote_plus(value)}&" for name, value in request.query.items() if name != "page")
-        links = ", ".join(f'<{self.address}{path}?{kept}page={number}>; rel="{name}"' for name, number in pages.items())
-        extra = {"Link": links} if links else {}
-        return self._json(request, rows[(page - 1) * size : page * size], name, extra)
-
-    def _stored(self, name: str) -> list[dict[str, Any]]:
-        rows: list[dict[str, Any]] = json.loads(self.content.get(name, b"[]"))
-        return rows
-
-    def _written(self, request: Request, path: str, user: dict[str, Any], row: dict[str, Any], what: str) -> Response:
-        """Release notes, commits (of one author, where the query says so) or contributors of a repository."""
-        name = f"github/{what}/{row['name']}.json"
-        rows = self._stored(name)
-        if what == "contributors" and not rows:
-            rows = [{"login": user["login"], "type": "User", "contributions": 1}]
-        author = request.query.get("author")
-        if what == "commits" and author:
-            rows = [each for each in rows if ((each.get("author") or {}).get("login") or "").lower() == author.lower()]
-        return self._paged(request, path, rows, name)
-
-    def _search(self, request: Request, path: str) -> Response:
-        """Issues and pull requests of an author, newest change first; at most 1,000, as GitHub shows."""
-        wanted = request.query.get("q", "")
-        until = re.search(r"updated:<=(\S+)", wanted)
-        rows = sorted(self._stored("github/issues.json"), key=lambda row: str(row["updated_at"]), reverse=True)
-        rows = [row for row in rows if until is None or row["updated_at"] <= until[1]]
-        if not re.search(rf"author:{re.escape(self.rows()[0]['owner']['login'])}\b", wanted, re.IGNORECASE):
-            rows = []
-        response = self._paged(request, path, rows[:1000], "github/issues.json")
-        if response.status == 200:
-            answer = {"total_count": len(rows), "incomplete_results": False, "items": json.loads(response.body)}
-            response.body = json.dumps(answer, ensure_ascii=False).encode()
-        return response
-
-    def _graphql(self, request: Request) -> Response:
-        """The two questions the project asks: somebody's discussions, and who wrote a file's lines."""
-        if "authorization" not in request.headers:
-            return _error(401, "This endpoint requires you to be authenticated.")
-        question = json.loads(request.body or b"{}")
-        if "repositoryDiscussions" in question.get("query", ""):
-            nodes = {"nodes": self._stored("github/discussions.json"), "pageInfo": {"hasNextPage": False}}
-            data: dict[str, Any] = {"user": {"repositoryDiscussions": nodes}}
-        else:
-            lines = self._stored(f"github/blame/{question['variables']['name']}.json")
-            asked = re.findall(r'(f\d+): blame\(path: ("(?:[^"\\]|\\.)*")\)', question["query"])
-            ranges = {row["path"]: row["ranges"] for row in lines}
-            blames = {alias: {"ranges": ranges.get(json.loads(path), [])} for alias, path in asked}
-            data = {"repository": {"object": blames}}
-        return Response(200, json.dumps({"data": data}).encode(), {"Content-Type": JSON_TYPE})
 
     def _commit(self, request: Request, user: dict[str, Any], row: dict[str, Any], sha: str) -> Response:
         person = {
@@ -249,7 +175,7 @@ class GitHub:
     def _readme(self, request: Request, row: dict[str, Any], files: dict[str, bytes]) -> Response:
         name = next((each for each in files if re.fullmatch(r"readme(\.\w+)?", each, re.IGNORECASE)), None)
         if name is None:
-            return _error(404, "Not Found")
+            return error(404, "Not Found")
         source = f"github/repositories/{row['name']}/{name}"
         if source not in self.content:
             source = "github/repos.json"
@@ -310,12 +236,3 @@ def tarball(files: dict[str, bytes], folder: str, sha: str) -> bytes:
             entry.size, entry.mode = len(files[name]), 0o664
             archive.addfile(entry, io.BytesIO(files[name]))
     return gzip.compress(packed.getvalue(), mtime=0)
-
-
-def _error(status: int, message: str) -> Response:
-    answer = {"message": message, "documentation_url": "https://docs.github.com/rest", "status": str(status)}
-    return Response(status, json.dumps(answer).encode(), {"Content-Type": JSON_TYPE})
-
-
-def _number(text: str | None, default: int) -> int:
-    return int(text) if text and text.isdigit() else default

@@ -103,7 +103,10 @@ def author_add(
 
 def _first_problem(error: ValueError) -> str:
     errors = getattr(error, "errors", None)
-    return str(errors()[0]["msg"]).removeprefix("Value error, ") if errors else str(error)
+    if errors is None:
+        return str(error)
+    first = errors()[0]
+    return f"{'.'.join(map(str, first['loc']))}: {str(first['msg']).removeprefix('Value error, ')}"
 
 
 def _check_schedule(expression: str) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import dagster as dg
 
+from twin_assets.defs.automation import DERIVES
 from twin_assets.defs.collection import assets as collection
 from twin_assets.defs.collection import sensors as collection_sensors
 from twin_assets.defs.features import assets as features
@@ -40,14 +41,14 @@ CHECKS = [
 ]
 
 
-def _job(name: str, selection: dg.AssetSelection, description: str):
-    return dg.define_asset_job(name, selection, description=description)
+def _job(name: str, selection: dg.AssetSelection, description: str, tags: Mapping[str, str] | None = None):
+    return dg.define_asset_job(name, selection, description=description, tags=tags)
 
 
 _collected = dg.AssetSelection.groups("collection", "features")
 JOBS = [
-    _job("twin", dg.AssetSelection.all(), "Everything, from the sources to the approved model."),
-    _job("collect", _collected, "Collects and brings corpus, index, profile and datasets up to date."),
+    _job("twin", dg.AssetSelection.all(), "Everything, from the sources to the approved model.", DERIVES),
+    _job("collect", _collected, "Collects and brings corpus, index, profile and datasets up to date.", DERIVES),
     _job(
         "train",
         dg.AssetSelection.groups("training", "release"),

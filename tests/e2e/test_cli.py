@@ -11,6 +11,8 @@ import pytest
 
 from demo.run import AUTHOR
 
+pytestmark = pytest.mark.xdist_group("demo deployment")
+
 
 def twin(*arguments: str, home: Path, **environment: str) -> subprocess.CompletedProcess:
     return subprocess.run(
@@ -49,11 +51,11 @@ def test_an_author_is_added_listed_shown_and_changed(tmp_path):
         (["author", "add", "Ada!"], "lower-case letters, digits and hyphens"),
         (["author", "add", "ada", "--source", "medium"], "is not platform=location"),
         (["author", "add", "ada", "--source", "myspace=ada"], "myspace"),
-        (["author", "add", "ada", "--source", "linkedin=https://example.org/cat"], "export"),
+        (["author", "add", "ada", "--source", "linkedin=https://example.org/cat"], "is not a LinkedIn profile"),
         (["author", "add", "ada", "--approval", "maybe"], "approval"),
         (["author", "add", "ada", "--schedule", "sometimes"], "no cron expression"),
         (["sql", "select * from nowhere"], "The query failed"),
-        (["import", "nothing.zip", "--author", "ada"], "nothing.zip"),
+        (["import", "nothing.zip", "--author", "nobody"], "There is no author 'nobody'"),
     ],
 )
 def test_bad_input_gets_one_clear_sentence(tmp_path, arguments, sentence):
@@ -62,6 +64,11 @@ def test_bad_input_gets_one_clear_sentence(tmp_path, arguments, sentence):
     assert sentence in done.stderr
     assert "Traceback" not in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_an_export_that_is_not_there_is_named(tmp_path):
+    twin("author", "add", "ada", home=tmp_path)
+    assert "nothing.zip" in twin("import", "nothing.zip", home=tmp_path).stderr
 
 
 def test_a_zip_that_is_no_export_is_refused_and_nothing_is_lost(tmp_path):

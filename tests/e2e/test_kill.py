@@ -94,8 +94,6 @@ def test_a_run_killed_at_every_asset_is_completed_by_the_next(tmp_path, context)
         fresh = deploy(tmp_path / "fresh", server)
         assert fresh.run("collect").success
     for table in DERIVED:
-        killed, rebuilt = (
-            one.workspace.lake.fingerprint(table, AUTHOR, COLUMNS[table]) for one in (deployment, fresh)
-        )
+        killed, rebuilt = (one.workspace.lake.fingerprint(table, AUTHOR, COLUMNS[table]) for one in (deployment, fresh))
         assert killed == rebuilt, f"{table} is not what a fresh build gives"
     assert deployment.workspace.index.state(AUTHOR) == fresh.workspace.index.state(AUTHOR)

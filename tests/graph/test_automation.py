@@ -62,6 +62,21 @@ def test_new_content_is_derived_once_and_only_for_its_author(world):
     assert world.tick() == []
 
 
+def test_a_job_that_collects_and_derives_leaves_nothing_to_do(world):
+    world.instance.add_dynamic_partitions(AUTHOR_PARTITION, ["cleo"])
+    world.tick()
+    dg.materialize([world.upstream, world.gate, world.downstream], instance=world.instance, partition_key="cleo")
+    assert world.tick() == []
+
+
+def test_a_new_author_is_derived_once_their_sources_are_read(world):
+    world.instance.add_dynamic_partitions(AUTHOR_PARTITION, ["cleo"])
+    assert world.tick() == []
+    world.collect("cleo")
+    assert world.tick() == ["cleo"]
+    assert world.tick() == []
+
+
 def test_the_same_content_again_is_skipped(world):
     world.collect("ada")
     world.tick()

@@ -120,9 +120,7 @@ def encode_example(
     the prompt first (at most down to its last quarter of max_length), then from the end of the answer.
     """
     prompt_text = render(tokenizer, conversation)
-    whole = render(
-        tokenizer, [*conversation, {"role": "assistant", "content": answer}], add_generation_prompt=False
-    )
+    whole = render(tokenizer, [*conversation, {"role": "assistant", "content": answer}], add_generation_prompt=False)
     # A template that rewrites what was said (trims, reorders) cannot be cut at the prompt: then the answer is
     # appended.
     ending = whole[len(prompt_text) :].rstrip("\n") if whole.startswith(prompt_text) else ""

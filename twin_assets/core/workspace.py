@@ -46,9 +46,7 @@ class Workspace:
         from twin_assets.core.index import open_index
 
         key = self.settings.qdrant_api_key
-        return open_index(
-            self.settings.index_folder, self.settings.qdrant_url, key.get_secret_value() if key else None
-        )
+        return open_index(self.settings.index_folder, self.settings.qdrant_url, key.get_secret_value() if key else None)
 
     @cached_property
     def retriever(self) -> "Retriever":

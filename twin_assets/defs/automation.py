@@ -6,11 +6,18 @@ Not `eager()`: it fires again on identical content and never retries a failure. 
 import dagster as dg
 
 AC = dg.AutomationCondition
+# Tag of jobs that derive from what they collect: what they updated needs no second run.
+DERIVES = {"twin/derives": "features"}
 
-_changed = AC.any_deps_updated().replace("newly_updated", AC.data_version_changed())
-_wanted = (_changed | AC.newly_missing() | AC.code_version_changed()).since(
-    AC.newly_requested() | AC.initial_evaluation()
+_asked = AC.newly_requested() | AC.initial_evaluation()
+# Dagster itself knows a run that went on to the target only by an explicit asset selection, which jobs have not.
+_changed = AC.any_deps_updated().replace(
+    "newly_updated", AC.data_version_changed() & ~AC.executed_with_tags(tag_values=DERIVES)
 )
+# A partition that a job has filled meanwhile is missing no more. A change is not settled by an update in the same way:
+# the run that made it may have begun before the change.
+_first = AC.newly_missing().since(_asked | AC.newly_updated())
+_wanted = (_changed | AC.code_version_changed()).since(_asked) | _first
 
 # Runs once when an upstream's content changed, waits behind failed gates, retries a failure exactly once.
 on_new_data = (

@@ -5,9 +5,7 @@ locked. Comments are parsed and left out of the corpus: they lean on other peopl
 people's names.
 """
 
-import csv
 import html
-import io
 import re
 import time
 from collections.abc import Iterator
@@ -32,10 +30,10 @@ from twin_assets.core.sources.base import (
     web_address,
 )
 from twin_assets.core.sources.linkedin_api import PortabilityApi, article_row, moment_of, recent, stale
+from twin_assets.core.sources.linkedin_tables import read_comments, read_rich_media, read_shares, with_paragraphs
 
 SHARES, COMMENTS, ARTICLES = r"Shares[^/]*\.csv", r"Comments[^/]*\.csv", r"Articles/[^/]+\.html?"
 RICH_MEDIA = r"Rich[_ ]?Media[^/]*\.csv"
-WORDS = 12  # a media description with fewer words is a caption or a file's name
 HOW_TO_EXPORT = (
     "LinkedIn lets nobody read a profile by its link; ask for your data (Settings > Data privacy > Get a copy of your "
     "data, the larger archive) and import the ZIP; members in the EEA and Switzerland can set TWIN_LINKEDIN_TOKEN "
@@ -43,7 +41,6 @@ HOW_TO_EXPORT = (
 )
 _URN = re.compile(r"urn:li:(\w+):(\d+)")
 _ARTICLE = re.compile(r"linkedin\.com/pulse|class=[\"'](created|published)[\"']")
-_PARAGRAPHS = re.compile(r'"(\r?\n)"')
 
 
 def normalise(location: str) -> str:
@@ -76,7 +73,7 @@ def _from_api(reading: Reading) -> Iterator[Event]:
     changed = recent(cursor.get("changed", {}))
     first = int(cursor.get("log", 0))
     if stale(cursor.get("snapshot_at", 0.0)):
-        rows = [_with_paragraphs(row) for row in api.snapshot("MEMBER_SHARE_INFO")]
+        rows = [with_paragraphs(row) for row in api.snapshot("MEMBER_SHARE_INFO")]
         for event in _posts(reading, rows):
             yield Kept(event.document.external_id) if event.document.external_id in changed else event
         for row in map(article_row, api.snapshot("ARTICLES")):
@@ -147,27 +144,6 @@ def read_export(reading: Reading, archive: Archive) -> Iterator[Event]:
     yield Done({}, message="; ".join(parts) + ".")
 
 
-def read_rich_media(text: str) -> list[dict[str, str]]:
-    """Rows of Rich_Media.csv whose description is a post's text; `Date` is when, "" where it cannot be read."""
-    rows = []
-    for row in _table(text, "Media Description"):
-        told = row.get("Date/Time", "")
-        words = row["Media Description"].split()
-        if len(words) < WORDS or re.search(r"profile|background|cover|message", told, re.IGNORECASE):
-            continue
-        rows.append({"Text": _PARAGRAPHS.sub("\n", row["Media Description"]), "Date": _told_date(told), **row})
-    return rows
-
-
-def read_shares(text: str) -> list[dict[str, str]]:
-    """Rows of Shares.csv; ShareCommentary has its paragraphs back, which LinkedIn joins by quote, newline, quote."""
-    return [_with_paragraphs(row) for row in _table(text, "ShareLink")]
-
-
-def _with_paragraphs(row: dict[str, str]) -> dict[str, str]:
-    return {**row, "ShareCommentary": _PARAGRAPHS.sub("\n", row.get("ShareCommentary") or "")}
-
-
 def _posts(reading: Reading, rows: list[dict[str, str]]) -> Iterator[Found]:
     """Posts of the rows with a text; one link with two texts is two posts, as both are the author's."""
     links: dict[str, str] = {}
@@ -177,11 +153,6 @@ def _posts(reading: Reading, rows: list[dict[str, str]]) -> Iterator[Found]:
             if links.setdefault(name, row["ShareCommentary"]) != row["ShareCommentary"]:
                 name = f"{name}/{row['Date']}"
             yield Found(_post(reading, name, row), (_text_id(row["ShareCommentary"]),))
-
-
-def read_comments(text: str) -> list[dict[str, str]]:
-    """Rows of Comments.csv, whose quotes are escaped by a backslash."""
-    return _table(text, "Message", escapechar="\\")
 
 
 def read_article(markup: str, stem: str) -> dict[str, Any] | None:
@@ -211,23 +182,6 @@ def read_article(markup: str, stem: str) -> dict[str, Any] | None:
     }
 
 
-def _table(text: str, column: str, **dialect: Any) -> list[dict[str, str]]:
-    """Rows of a CSV whose header row has `column`; LinkedIn sometimes puts notes above it."""
-    csv.field_size_limit(50_000_000)
-    lines = csv.reader(io.StringIO(text, newline=""), **dialect)
-    header: list[str] = []
-    rows = []
-    try:
-        for line in lines:
-            if not header:
-                header = [name.strip() for name in line] if column in [name.strip() for name in line] else []
-            elif any(line):
-                rows.append(dict(zip(header, line + [""] * (len(header) - len(line)), strict=False)))
-    except csv.Error as error:
-        raise InputError(f"The export's table with {column} is damaged ({error}); download it again.") from error
-    return rows
-
-
 def _share_id(row: dict[str, str]) -> str:
     return _urn_id(unquote(row.get("ShareLink", ""))) or f"dated:{row.get('Date', '')}"
 
@@ -253,18 +207,6 @@ def _made(name: str) -> datetime | None:
         return datetime.fromtimestamp((int(number) >> 22) / 1000, UTC)
     except (ValueError, OverflowError, OSError):
         return None
-
-
-def _told_date(text: str) -> str:
-    """The moment in "You uploaded a feed photo on April 12, 2026 at 8:03 AM (GMT)" or a plain date, as ISO 8601."""
-    found = re.search(r"([A-Z][a-z]+ \d{1,2}, \d{4})(?: at (\d{1,2}:\d\d [AP]M))?", text)
-    if not found:
-        return text
-    try:
-        parsed = datetime.strptime(f"{found.group(1)} {found.group(2) or '12:00 AM'}", "%B %d, %Y %I:%M %p")
-    except ValueError:
-        return ""
-    return parsed.replace(tzinfo=UTC).isoformat()
 
 
 def _described(reading: Reading, row: dict[str, str]) -> RawDocument:

@@ -2,14 +2,26 @@
 
 import dagster as dg
 
+from twin_assets.core.authors import Author
 from twin_assets.defs.partitions import AUTHOR_PARTITION
 from twin_assets.defs.release.assets import approved_model
 from twin_assets.resources.workspace import WorkspaceResource
 
+IN_PROGRESS = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
 
-def _known_authors(context: dg.SensorEvaluationContext, workspace: WorkspaceResource) -> list[str]:
+
+def idle_authors(context: dg.SensorEvaluationContext, workspace: WorkspaceResource) -> list[Author]:
+    """Authors with a partition and no run under way: a run that trains goes on to evaluate and to record by itself."""
     known = set(context.instance.get_dynamic_partitions(AUTHOR_PARTITION))
-    return [author.id for author in workspace.open().authors.list() if author.id in known]
+    running = context.instance.get_runs(dg.RunsFilter(statuses=IN_PROGRESS))
+    busy = {run.tags.get("dagster/partition") for run in running}
+    return [author for author in workspace.open().authors.list() if author.id in known - busy]
 
 
 @dg.sensor(
@@ -22,7 +34,7 @@ def _known_authors(context: dg.SensorEvaluationContext, workspace: WorkspaceReso
 def new_model(context: dg.SensorEvaluationContext, workspace: WorkspaceResource):
     """One run request for each author whose newest candidate has no evaluation."""
     registry = workspace.open().registry
-    for author in _known_authors(context, workspace):
+    for author in (author.id for author in idle_authors(context, workspace)):
         versions = registry.versions(author)
         if versions and versions[0].status == "candidate" and registry.report(author, versions[0].version) is None:
             yield dg.RunRequest(partition_key=author, run_key=f"{author}@{versions[0].version}")
@@ -38,7 +50,7 @@ def new_model(context: dg.SensorEvaluationContext, workspace: WorkspaceResource)
 def approval_given(context: dg.SensorEvaluationContext, workspace: WorkspaceResource):
     """One run request for each author whose approved version the graph does not show."""
     registry = workspace.open().registry
-    for author in _known_authors(context, workspace):
+    for author in (author.id for author in idle_authors(context, workspace)):
         approved = registry.approved(author)
         if approved is None:
             continue

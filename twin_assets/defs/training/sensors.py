@@ -3,7 +3,7 @@
 import dagster as dg
 
 from twin_assets.core.training.policy import training_wanted
-from twin_assets.defs.partitions import AUTHOR_PARTITION
+from twin_assets.defs.release.sensors import idle_authors
 from twin_assets.resources.workspace import WorkspaceResource
 
 
@@ -17,9 +17,8 @@ from twin_assets.resources.workspace import WorkspaceResource
 def enough_is_new(context: dg.SensorEvaluationContext, workspace: WorkspaceResource):
     """One run request for each author whose dataset has grown enough; its key is the dataset version."""
     stores = workspace.open()
-    known = set(context.instance.get_dynamic_partitions(AUTHOR_PARTITION))
-    for author in stores.authors.list():
+    for author in idle_authors(context, workspace):
         decision = training_wanted(stores, author)
-        if decision.wanted and author.id in known:
+        if decision.wanted:
             context.log.info(f"{author.id}: {decision.reason}")
             yield dg.RunRequest(partition_key=author.id, run_key=f"{author.id}@{decision.dataset_version}")
