@@ -3,7 +3,7 @@
 import dagster as dg
 import pytest
 
-from twin_assets.defs.automation import on_new_data
+from twin_assets.defs.automation import DERIVES, on_new_data
 from twin_assets.defs.partitions import AUTHOR_PARTITION, authors
 
 
@@ -65,7 +65,8 @@ def test_new_content_is_derived_once_and_only_for_its_author(world):
 def test_a_job_that_collects_and_derives_leaves_nothing_to_do(world):
     world.instance.add_dynamic_partitions(AUTHOR_PARTITION, ["cleo"])
     world.tick()
-    dg.materialize([world.upstream, world.gate, world.downstream], instance=world.instance, partition_key="cleo")
+    assets = [world.upstream, world.gate, world.downstream]
+    dg.materialize(assets, instance=world.instance, partition_key="cleo", tags=DERIVES)
     assert world.tick() == []
 
 

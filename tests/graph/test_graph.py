@@ -7,6 +7,7 @@ import dagster as dg
 import pytest
 
 from twin_assets.definitions import ASSETS, build_defs
+from twin_assets.defs.automation import DERIVES
 from twin_assets.settings import Settings
 
 SNAPSHOT = Path(__file__).with_name("graph.json")
@@ -58,6 +59,11 @@ def test_the_jobs_and_sensors_are_there(definitions):
         "automation", "new_authors", "inbox", "enough_is_new", "new_model", "approval_given",
     }  # fmt: skip
     assert [schedule.name for schedule in repository.schedule_defs] == ["collect_on_timetable"]
+
+
+def test_jobs_that_derive_what_they_collect_say_so(definitions):
+    for name in ("twin", "collect"):
+        assert DERIVES.items() <= definitions.resolve_job_def(name).tags.items()
 
 
 def test_the_whole_graph_is_one_job_in_one_process(definitions):
