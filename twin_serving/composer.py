@@ -197,7 +197,12 @@ class Composer:
             "text": text,
             "notice": notice,
             "sentences": [sentence.to_dict() for sentence in sentences],
-            "scores": {"voice": library.voice(text), "characters": len(text), "overlap": overlap},
+            # Nano strings the author's syllables together, which measures as their voice (100 of 100) and is none.
+            "scores": {
+                "voice": None if notice else library.voice(text),
+                "characters": len(text),
+                "overlap": overlap,
+            },
             "problems": problems,
         }
 

@@ -48,12 +48,12 @@ class AuthorLibrary:
 
     def voice(self, text: str) -> float | None:
         """Voice score of a text, 0 to 100; None where there is too little of it, or of the author's, to tell."""
-        from twin_assets.core.voice_features import LENGTHS
+        from twin_assets.core.voice import SCORED_WORDS
 
         if self.scorer is None:
             return None
         score = self.scorer.score(text)
-        return round(score.score, 1) if score.words >= LENGTHS[0] else None
+        return round(score.score, 1) if score.words >= SCORED_WORDS else None
 
     def overlap(self, text: str) -> float:
         """Share of the text's words that its longest run copied from what was published makes up, 0 to 1."""

@@ -11,16 +11,12 @@ from typing import Any, Literal
 import streamlit as st
 
 from twin_serving.client import ServingError
+from twin_ui import state
 
+# The step that collects a platform, or checks what it collected.
+_COLLECTS = re.compile(r"raw_([a-z0-9]+)")
 # What the steps of the graph are called for somebody who has not read its code.
 STEP_TITLES = {
-    "raw_linkedin": "Read LinkedIn",
-    "raw_medium": "Read Medium",
-    "raw_substack": "Read Substack",
-    "raw_github": "Read GitHub",
-    "raw_x": "Read X",
-    "raw_feed": "Read feeds",
-    "raw_files": "Read files",
     "cleaned_corpus": "Clean and sort the writing",
     "chunks": "Cut it into passages",
     "qdrant_collections": "Build the search index",
@@ -30,15 +26,6 @@ STEP_TITLES = {
     "fine_tuned_model": "Train the model",
     "eval_report": "Evaluate the model",
     "approved_model": "Approve the model",
-}
-PLATFORM_TITLES = {
-    "linkedin": "LinkedIn",
-    "medium": "Medium",
-    "substack": "Substack",
-    "github": "GitHub",
-    "x": "X",
-    "feed": "Feed",
-    "files": "Files",
 }
 # A found passage longer than this opens on request.
 PASSAGE_CHARACTERS = 360
@@ -51,20 +38,35 @@ def style() -> None:
 
 def step_title(key: str) -> str:
     """A step's name for people."""
-    if is_check(key):
-        asset = next(name for name in STEP_TITLES if key.startswith(f"{name}_"))
+    asset = _asset(key)
+    if asset != key:
         return f"Check: {key.removeprefix(asset).strip('_').replace('_', ' ')}"
+    collected = _COLLECTS.match(key)
+    if collected:
+        return f"Read {platform_title(collected.group(1))}"
     return STEP_TITLES.get(key, key.replace("_", " ").capitalize())
 
 
 def is_check(key: str) -> bool:
     """Whether a step checks an asset (its name then is the asset's and the check's) instead of making one."""
-    return key not in STEP_TITLES and any(key.startswith(f"{name}_") for name in STEP_TITLES)
+    return _asset(key) != key
+
+
+def _asset(key: str) -> str:
+    """The asset a step makes or checks."""
+    collected = _COLLECTS.match(key)
+    if collected:
+        return collected.group()
+    return next((name for name in STEP_TITLES if key == name or key.startswith(f"{name}_")), key)
 
 
 def platform_title(name: str) -> str:
     """A platform's name as it writes itself."""
-    return PLATFORM_TITLES.get(name, name.replace("_", " ").capitalize())
+    try:
+        titles = state.platform_titles()
+    except ServingError:
+        titles = {}  # the page says by itself that the API is down
+    return titles.get(name, name.replace("_", " ").capitalize())
 
 
 def heading(title: str, lead: str) -> None:

@@ -26,6 +26,12 @@ def pipeline() -> PipelineClient:
     return PipelineClient(get_settings().dagster_url)
 
 
+@st.cache_data(ttl=600)
+def platform_titles() -> dict[str, str]:
+    """The name of each platform as it writes itself, as the serving API has them."""
+    return {platform["name"]: platform["title"] for platform in serving().platforms()}
+
+
 @st.cache_resource
 def _answers() -> OrderedDict[str, dict[str, Any]]:
     return OrderedDict()

@@ -114,7 +114,8 @@ def test_preferences_are_the_edits_that_changed_something(filled):
     now = datetime.now(UTC)
     draft = {
         "author": AUTHOR.id, "created_at": now, "kind": "assembled", "prompt": "Write.", "links": "[]",
-        "sentences": "[]", "scores": "{}", "model_version": None, "index_version": "1", "dataset_version": None, "trace_id": "t",
+        "sentences": "[]", "scores": "{}", "model_version": None, "index_version": "1", "dataset_version": None,
+        "trace_id": "t",
     }  # fmt: skip
     filled.lake.append(
         "drafts",

@@ -25,13 +25,25 @@ if TYPE_CHECKING:
     from twin_assets.core.workspace import Workspace
 
 __all__ = [
-    "Background", "VoiceProfile", "VoiceScore", "VoiceScorer", "build_profile", "load_profile", "load_scorer",
-    "save_profile", "scorer_path", "update_voice",
-]  # fmt: skip
+    "SCORED_WORDS",
+    "Background",
+    "VoiceProfile",
+    "VoiceScore",
+    "VoiceScorer",
+    "build_profile",
+    "load_profile",
+    "load_scorer",
+    "save_profile",
+    "scorer_path",
+    "update_voice",
+]
 
 SCORER_VERSION = "1"
 MINIMUM_WORDS = 1_000
 FOLDS = 5
+# Fewer words say little: four authors against strangers not in the background, mean area under the curve 0.81 at 25
+# words, 0.86 at 50, 0.93 at 200.
+SCORED_WORDS = 50
 # A background author one of whose registers is nearer than this is taken to be the author, and left out. No register of
 # one background author is nearer than 0.935 to another's; one person's registers lie at 0.79 to 0.97 from each other,
 # so it takes one near register to be recognised. Found on the same authors it was set by: to be validated on others.

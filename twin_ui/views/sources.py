@@ -170,7 +170,7 @@ def _collect(twin: Mapping[str, Any]) -> None:
             "Training a model takes longer, begins by itself once enough is new, and is not needed for a first draft."
         )
         connected = {source["platform"] for source in twin["sources"]}
-        idle = {f"raw_{name}" for name in parts.PLATFORM_TITLES if name not in connected}
+        idle = {f"raw_{name}" for name in state.platform_titles() if name not in connected}
         panel = progress.RunPanel(twin["id"], progress.COLLECTING, hidden=idle)
         with st.container(horizontal=True):
             panel.button("Start collecting", "collect", "play_arrow", primary=True)
