@@ -81,12 +81,15 @@ def up(settings: Settings, *, demo: bool = False) -> int:
         procfile.write_text(text, encoding="utf-8")
         command = [sys.executable, "-m", "honcho", "-f", str(procfile), "-d", str(root), "start"]
         process = subprocess.Popen(command, env=environment, cwd=root)
+        stopped = False
         while True:
             try:
-                return process.wait()
+                return_code = process.wait()
             except KeyboardInterrupt:
                 # Ctrl-C went to honcho as well, which is stopping its processes: wait for it.
+                stopped = True
                 continue
+            return 0 if stopped else return_code
 
 
 def _finding(what: str, state: str, detail: str, remedy: str = "") -> dict[str, str]:

@@ -88,7 +88,7 @@ def _answer(answer: Mapping[str, Any]) -> None:
             st.markdown(f":material/link: Read: {parts.plain(link['title'] or link['url'])}")
         else:
             st.warning(
-                f"Not read: {parts.plain(link['url'])}. {parts.plain(link['message'] or '')}",
+                f"Not read: {parts.plain(link['message'] or link['url'])}",
                 icon=":material/link_off:",
             )
     drafts = answer["drafts"]

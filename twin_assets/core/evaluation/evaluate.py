@@ -72,6 +72,12 @@ def evaluate(
         left_out["assembled"] = "no assembled drafts were handed in"
     measure = _Measure(workspace, dataset, left_out)
     targets = dict(samples.select("sample_id", "target").iter_rows())
+    generated = measure({a.sample_id: a.text for a in answers}, targets) if answers else None
+    if generated is not None and found.is_nano:
+        generated = generated.model_copy(update={"voice": None})
+        left_out["generated_voice"] = (
+            "nano strings the author's syllables together: it measures 100 and says nothing"
+        )
     report = Report(
         author=author,
         version=version,
@@ -80,7 +86,7 @@ def evaluate(
         dataset_version=dataset.version,
         evaluated_at=datetime.now(UTC),
         held_out=held_out_loss(workspace, found, name, dataset, progress),
-        generated=measure({a.sample_id: a.text for a in answers}, targets) if answers else None,
+        generated=generated,
         assembled=measure(assembled, targets) if assembled else None,
         own=measure(targets, None),
         median_seconds=statistics.median(a.seconds for a in answers) if answers else None,

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict, Field
 
-EVALUATION_VERSION = "1"
+EVALUATION_VERSION = "2"
 NANO_NOTICE = (
     "This model has two million parameters and was made from nothing but the author's text: its words prove that the "
     "machinery works, they are not prose."

@@ -76,6 +76,8 @@ def judge_page(text_or_html: str, *, status: int, url: str) -> Quarantine | None
     body = re.sub(r"<!--.*?-->|<(style|noscript)\b.*?</\1>", " ", text_or_html, flags=re.DOTALL | re.IGNORECASE)
     visible = re.sub(r"<script\b.*?</script>", " ", body, flags=re.DOTALL | re.IGNORECASE)
     words = plain_words(visible, "text/html")
+    if status in (404, 410):
+        return Quarantine(f"status {status}", f"there is no such page; check the address {url}")
     for reason, remedy, pattern, on_short_pages in _SIGNS:
         if (not on_short_pages and pattern.search(body)) or (words < SHORT_PAGE and pattern.search(visible)):
             return Quarantine(reason, remedy)
