@@ -75,9 +75,7 @@ def evaluate(
     generated = measure({a.sample_id: a.text for a in answers}, targets) if answers else None
     if generated is not None and found.is_nano:
         generated = generated.model_copy(update={"voice": None})
-        left_out["generated_voice"] = (
-            "nano strings the author's syllables together: it measures 100 and says nothing"
-        )
+        left_out["generated_voice"] = "nano strings the author's syllables together: it measures 100 and says nothing"
     report = Report(
         author=author,
         version=version,
