@@ -21,6 +21,19 @@ def test_the_run_succeeded_and_the_model_is_served(demo_deployment):
     assert approved.is_nano
 
 
+def test_the_model_can_be_traced_to_its_run_and_data(demo_deployment):
+    from mlflow import MlflowClient
+
+    workspace = demo_deployment.workspace
+    model = workspace.registry.approved(AUTHOR)
+    run = MlflowClient(demo_deployment.settings.tracking_uri).get_run(model.run_id)
+    assert run.data.tags["dagster_run_id"] == demo_deployment.outcome.run_id
+    assert run.data.params["dataset_version"] == model.dataset_version
+    assert run.info.status == "FINISHED"
+    assert model.corpus_version == features.corpus_version(workspace.lake, AUTHOR)
+    assert model.metrics["held_out_loss"] < model.metrics["held_out_loss_base"]
+
+
 def test_everything_she_published_is_in_the_corpus_and_nothing_else(demo_deployment):
     workspace = demo_deployment.workspace
     corpus = features.corpus(workspace.lake, AUTHOR)
