@@ -43,6 +43,7 @@ def _answer(value: Any, as_json: bool, show: Callable[[Any], None]) -> None:
 def _table(rows: list[dict[str, Any]], title: str = "") -> None:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     if not rows:
         typer.echo("(nothing)")
@@ -51,7 +52,8 @@ def _table(rows: list[dict[str, Any]], title: str = "") -> None:
     for name in rows[0]:
         table.add_column(name)
     for row in rows:
-        table.add_row(*("" if value is None else str(value) for value in row.values()))
+        # As text: what people published may hold square brackets, which rich would read as its markup.
+        table.add_row(*(Text("" if value is None else str(value)) for value in row.values()))
     Console().print(table)
 
 

@@ -4,6 +4,7 @@ import time
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.panel import Panel
 from rich.text import Text
 
@@ -38,7 +39,7 @@ class RunPrinter:
         if step is None:
             return
         if event is None:
-            self.status.update(f"{step}: {entry.user_message[:120]}")
+            self.status.update(Text(f"{step}: {entry.user_message[:120]}"))
         elif event.event_type_value == "STEP_START":
             self.started[step] = time.monotonic()
             self.status.update(step)
@@ -52,7 +53,7 @@ class RunPrinter:
 
     def _line(self, mark: str, step: str, words: str) -> None:
         seconds = time.monotonic() - self.started.get(step, time.monotonic())
-        self.console.print(f"{mark} {step:<20} {seconds:6.1f} s  {words}", highlight=False)
+        self.console.print(f"{mark} {step:<20} {seconds:6.1f} s  {escape(words)}", highlight=False)
 
     def _summary(self, step: str) -> str:
         values = self.metadata.get(step, {})

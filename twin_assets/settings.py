@@ -2,9 +2,9 @@
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -58,6 +58,18 @@ class Settings(BaseSettings):
     dagster_port: int = 3000
     ui_port: int = 8501
     mlflow_port: int = 5000
+
+    @field_validator("home")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        # Processes started from here have other working folders.
+        return value.expanduser().resolve()
+
+    @model_validator(mode="after")
+    def _own_serving_url(self) -> Self:
+        if "serving_url" not in self.model_fields_set:
+            self.serving_url = f"http://127.0.0.1:{self.port}"
+        return self
 
     @property
     def lake_location(self) -> str:

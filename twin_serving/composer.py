@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from twin_assets.core.authors import Author
-from twin_assets.core.errors import ServingError
+from twin_assets.core.errors import TwinError
 from twin_assets.core.prompts import FORMS, messages
 from twin_assets.core.workspace import Workspace
 from twin_serving.assemble import assemble, subject_of
@@ -79,7 +79,7 @@ class Composer:
         with trace.step("assemble"):
             drafts = [self._assembled(material)]
         with trace.step("generate and check"):
-            version, written = self._written(material)
+            version, written = self._written_or_why(material)
         if isinstance(written, str):
             drafts[0]["problems"].append(written)
         elif written is not None:
@@ -123,6 +123,13 @@ class Composer:
         )
         return self._draft("assembled", draft.text, draft.sentences, draft.problems, None, material)
 
+    def _written_or_why(self, material: Material) -> "tuple[ModelVersion | None, dict[str, Any] | str | None]":
+        """As `_written`; what cannot be reached costs the model's draft, not the assembled one."""
+        try:
+            return self._written(material)
+        except TwinError as error:
+            return None, f"The model could not draft: {error}"
+
     def _written(self, material: Material) -> "tuple[ModelVersion | None, dict[str, Any] | str | None]":
         """The version that answered and its draft, or a sentence why there is none; (None, None) without a model."""
         author = material.author.id
@@ -130,10 +137,7 @@ class Composer:
         if served is None:
             return None, None
         conversation, tokens = self._conversation(material, served)
-        try:
-            answer = self.chat(author, conversation, max_tokens=tokens)
-        except ServingError as error:
-            return None, f"The model could not draft: {error}"
+        answer = self.chat(author, conversation, max_tokens=tokens)
         # Another version may have been approved while this one was asked: the answer says which it was.
         _, number = split_model_name(answer["system_fingerprint"])
         version = served if number == served.version else self.workspace.registry.get(author, str(number))

@@ -18,6 +18,9 @@ UPLOAD_LIMIT = 512 * MEBIBYTE
 OPEN_PATHS = frozenset({"/health"})
 
 
+LOOPBACK_NAMES = ("127.0.0.1", "localhost", "::1")
+
+
 class Guard:
     """ASGI middleware. api_key None: no key is asked for (bound to loopback)."""
 
@@ -44,6 +47,9 @@ class Guard:
             return None
         if not self._may_enter(headers):
             return 401, "The API key is missing or wrong; send it as `Authorization: Bearer <key>` or `X-API-Key`."
+        if self._key is None and _name_of(headers.get("host", "")) not in LOOPBACK_NAMES:
+            # A page whose name was pointed at this machine sends that name: without a key only loopback's are let in.
+            return 403, "Without an API key this server answers on 127.0.0.1 and localhost only."
         origin = headers.get("origin")
         if origin is not None and urlsplit(origin).netloc != headers.get("host"):
             return 403, f"Pages of {origin} may not use this server."
@@ -78,6 +84,13 @@ def _limited(receive: Receive, limit: int) -> Receive:
 
 def _too_large(limit: int) -> str:
     return f"The request is larger than {limit // MEBIBYTE} MB; send less at once."
+
+
+def _name_of(host: str) -> str | None:
+    try:
+        return urlsplit(f"//{host}").hostname
+    except ValueError:
+        return None
 
 
 def _digest(key: str) -> bytes:

@@ -35,6 +35,13 @@ def test_help_imports_nothing_heavy():
     assert done.stdout.strip() == "[]", done.stdout + done.stderr
 
 
+def test_square_brackets_in_what_people_published_are_shown_as_they_are(capsys):
+    from twin_assets.cli import _table
+
+    _table([{"text": "call [/api/v1] with array[i], see [note] here"}])
+    assert "call [/api/v1] with array[i], see [note] here" in capsys.readouterr().out
+
+
 def test_an_author_is_added_listed_shown_and_changed(tmp_path):
     added = twin("author", "add", "ada", "--name", "Ada", "--source", "medium=@ada", "--json", home=tmp_path)
     assert json.loads(added.stdout)["sources"][0]["platform"] == "medium"

@@ -1,6 +1,8 @@
 """Sensors and the timetable: what they ask for, when, and what they leave alone."""
 
+import os
 import shutil
+import time
 from datetime import UTC, datetime
 
 import dagster as dg
@@ -37,6 +39,12 @@ def tick(sensor, instance, resource):
         return sensor.evaluate_tick(context)
 
 
+def settle(*paths) -> None:
+    """Let files look as if they had lain there for a while."""
+    for path in paths:
+        os.utime(path, (time.time() - 60, time.time() - 60))
+
+
 def test_an_author_added_anywhere_gets_a_partition_once(workspace, resource, instance):
     workspace.authors.save(Author(id="ada", name="Ada"))
     (request,) = tick(new_authors, instance, resource).dynamic_partitions_requests
@@ -49,7 +57,9 @@ def test_an_export_in_the_inbox_is_imported_and_collected(workspace, resource, i
     workspace.authors.save(Author(id="ada", name="Ada"))
     folder = workspace.settings.inbox_folder / "ada"
     folder.mkdir(parents=True)
-    linkedin_export(folder / "whatever it is called.zip")
+    export = linkedin_export(folder / "whatever it is called.zip")
+    assert tick(inbox, instance, resource).run_requests == [], "it may still be on its way"
+    settle(export)
     (request,) = tick(inbox, instance, resource).run_requests
     assert request.partition_key == "ada"
     assert list(folder.iterdir()) == []
@@ -64,7 +74,10 @@ def test_a_file_that_is_no_export_is_set_aside_with_the_reason(workspace, resour
     for author in ("ada", "ben"):
         (workspace.settings.inbox_folder / author).mkdir(parents=True)
     (workspace.settings.inbox_folder / "ada" / "cat.zip").write_bytes(b"not a zip")
-    linkedin_export(workspace.settings.inbox_folder / "ben" / "export.zip")
+    settle(
+        workspace.settings.inbox_folder / "ada" / "cat.zip",
+        linkedin_export(workspace.settings.inbox_folder / "ben" / "export.zip"),
+    )
     requests = tick(inbox, instance, resource).run_requests
     assert [request.partition_key for request in requests] == ["ben"], "one author's bad file stops nobody else"
     rejected = workspace.settings.inbox_folder / "ada" / "rejected"
@@ -77,6 +90,7 @@ def test_a_file_still_being_written_is_left_alone(workspace, resource, instance)
     folder = workspace.settings.inbox_folder / "ada"
     folder.mkdir(parents=True)
     (folder / "export.zip.part").write_bytes(b"PK")
+    settle(folder / "export.zip.part")
     assert tick(inbox, instance, resource).run_requests == []
     assert (folder / "export.zip.part").exists()
 

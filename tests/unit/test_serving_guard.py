@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 from fastapi import FastAPI, Request
+from starlette.datastructures import Headers
 from starlette.testclient import TestClient
 
 from twin_assets.core.errors import ConfigurationError
@@ -26,7 +27,7 @@ def application(api_key: str | None) -> TestClient:
     async def echo(request: Request) -> dict[str, int]:
         return {"size": len(await request.body())}
 
-    return TestClient(app)
+    return TestClient(app, base_url="http://127.0.0.1:8100")
 
 
 def test_without_the_key_only_health_answers() -> None:
@@ -64,7 +65,7 @@ def test_a_foreign_page_cannot_use_a_persons_browser() -> None:
     with application(None) as client:
         refused = client.post("/v1/echo", content=b"x", headers={"Origin": "https://evil.example"})
         assert refused.status_code == 403
-        assert client.post("/v1/echo", content=b"x", headers={"Origin": "http://testserver"}).status_code == 200
+        assert client.post("/v1/echo", content=b"x", headers={"Origin": "http://127.0.0.1:8100"}).status_code == 200
 
 
 def test_a_large_body_is_refused_by_its_header_and_while_it_comes() -> None:
@@ -99,3 +100,15 @@ def test_a_port_in_use_is_said_before_anything_starts() -> None:
     with pytest.raises(ConfigurationError, match="from 1024 to 65535"):
         check_port("127.0.0.1", 80)
     check_port("127.0.0.1", free_port())
+
+
+@pytest.mark.parametrize(
+    ("host", "let_in"),
+    [("127.0.0.1:8100", True), ("localhost:8100", True), ("[::1]:8100", True), ("evil.example:8100", False)],
+)
+def test_without_a_key_only_loopback_names_are_answered(host, let_in):
+    """A name pointed at this machine (DNS rebinding) makes a foreign page's Origin equal its Host."""
+    headers = Headers({"host": host, "origin": f"http://{host}"})
+    refusal = Guard(None, None)._refusal("/v1/twins", headers, 10)
+    assert (refusal is None) == let_in
+    assert Guard(None, "key")._refusal("/v1/twins", Headers({"host": host, "x-api-key": "key"}), 10) is None

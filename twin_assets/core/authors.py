@@ -4,6 +4,8 @@ import json
 import os
 import re
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -82,13 +84,23 @@ class AuthorStore:
 
     def add_source(self, author_id: str, source: Source) -> Author:
         """Add a source to an author (nothing happens if it is there already) and return the author."""
-        author = self.get(author_id)
-        if source in author.sources:
+        with self.changing(author_id) as author:
+            if source in author.sources:
+                return author
+            kept = tuple(s for s in author.sources if s.key != source.key)
+            author = author.model_copy(update={"sources": (*kept, source)})
+            self.save(author)
             return author
-        kept = tuple(s for s in author.sources if s.key != source.key)
-        author = author.model_copy(update={"sources": (*kept, source)})
-        self.save(author)
-        return author
+
+    @contextmanager
+    def changing(self, author_id: str) -> Iterator[Author]:
+        """The author as they are now, with nobody else changing them meanwhile: of two changes at once none is lost."""
+        from filelock import FileLock
+
+        path = self._path(author_id)
+        self.get(author_id)  # no lock is left behind for somebody who is not there
+        with FileLock(path.with_suffix(".lock")):
+            yield self.get(author_id)
 
     def _path(self, author_id: str) -> Path:
         if not AUTHOR_ID.fullmatch(author_id):

@@ -87,8 +87,9 @@ def import_export(workspace: Workspace, author: str, path: Path) -> Source:
     with workspace.web() as web:
         held = _export_ids(workspace, known, platform, source, web)
         replaced = {s for s in others if held & _export_ids(workspace, known, platform, s, web)}
-    sources = [s for s in known.sources if s not in replaced and s != source]
-    workspace.authors.save(known.model_copy(update={"sources": (*sources, source)}))
+    with workspace.authors.changing(author) as now:
+        sources = [s for s in now.sources if s not in replaced and s != source]
+        workspace.authors.save(now.model_copy(update={"sources": (*sources, source)}))
     return source
 
 

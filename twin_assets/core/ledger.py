@@ -195,7 +195,7 @@ class Ledger:
             if held and not self._now:
                 raise SourceError(
                     f"{self._source} lists nothing although it held {len(held)} documents before, so nothing was "
-                    "removed; if all of them are really gone, remove the source."
+                    "removed; look whether the source's address is still right."
                 )
             gone = sorted(held - self._now.keys() - self._states.others)
             self._counts["removed"] += self._bury(gone)

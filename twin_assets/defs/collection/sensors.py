@@ -1,5 +1,6 @@
 """The outside world: authors that were added, exports dropped into the inbox, and each author's own timetable."""
 
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -14,6 +15,8 @@ from twin_assets.resources.workspace import WorkspaceResource
 COLLECT_JOB = "collect"
 # The timetable is looked at this often; an author's cron expression cannot be met more closely.
 TICK = timedelta(minutes=15)
+# A file of the inbox that was written to less than this long ago may still be on its way.
+SETTLED_SECONDS = 15
 
 
 @dg.sensor(
@@ -39,8 +42,12 @@ def take_from_inbox(workspace: Workspace) -> Iterator[tuple[str, str, str | None
         for path in sorted(folder.glob("*")) if folder.is_dir() else ():
             if not path.is_file() or path.name.startswith(".") or path.suffix in {".part", ".crdownload", ".tmp"}:
                 continue
+            if time.time() - path.stat().st_mtime < SETTLED_SECONDS:
+                continue  # perhaps still being copied: half a ZIP would be taken for no export
             try:
                 import_export(workspace, author.id, path)
+            except OSError as error:
+                yield author.id, path.name, f"{path} cannot be taken in ({error.strerror}); make it readable."
             except TwinError as error:
                 rejected = folder / "rejected"
                 rejected.mkdir(exist_ok=True)

@@ -1,5 +1,7 @@
 """A new model is evaluated, and an approval given anywhere (CLI, page, API) shows in the graph."""
 
+from datetime import UTC, datetime, timedelta
+
 import dagster as dg
 
 from twin_assets.core.authors import Author
@@ -7,6 +9,7 @@ from twin_assets.defs.partitions import AUTHOR_PARTITION
 from twin_assets.defs.release.assets import approved_model
 from twin_assets.resources.workspace import WorkspaceResource
 
+STALE = timedelta(hours=2)
 IN_PROGRESS = [
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.NOT_STARTED,
@@ -19,7 +22,8 @@ IN_PROGRESS = [
 def idle_authors(context: dg.SensorEvaluationContext, workspace: WorkspaceResource) -> list[Author]:
     """Authors with a partition and no run under way: a run that trains goes on to evaluate and to record by itself."""
     known = set(context.instance.get_dynamic_partitions(AUTHOR_PARTITION))
-    running = context.instance.get_runs(dg.RunsFilter(statuses=IN_PROGRESS))
+    since = datetime.now(UTC) - STALE  # a run that was killed is never heard of again
+    running = context.instance.get_runs(dg.RunsFilter(statuses=IN_PROGRESS, updated_after=since))
     busy = {run.tags.get("dagster/partition") for run in running}
     return [author for author in workspace.open().authors.list() if author.id in known - busy]
 
@@ -60,5 +64,6 @@ def approval_given(context: dg.SensorEvaluationContext, workspace: WorkspaceReso
         materialization = records[0].asset_materialization if records else None
         tags = materialization.tags if materialization else None
         shown = tags.get("dagster/data_version") if tags else None
+        record = records[0].storage_id if records else 0
         if shown != approved.version:
-            yield dg.RunRequest(partition_key=author, run_key=f"{author}@{approved.version}@{shown}")
+            yield dg.RunRequest(partition_key=author, run_key=f"{author}@{approved.version}@{record}")
