@@ -14,6 +14,8 @@ from twin_assets.core.errors import ConfigurationError, TwinError
 from twin_assets.settings import Settings
 
 DEMO_PORT = 8731
+# honcho's exit code after Ctrl-C.
+STOPPED_BY_PERSON = 130
 
 
 def port_is_free(host: str, port: int) -> bool:
@@ -42,7 +44,7 @@ def up(settings: Settings, *, demo: bool = False) -> int:
 
     demo: also play the demo author's platforms. Raises ConfigurationError where a port is taken.
     """
-    from twin_assets.defs.launch import dagster_environment, dagster_folder
+    from twin_assets.defs.launch import dagster_environment, dagster_folder, make_storage
 
     ports = service_ports(settings)
     for variable, (name, port) in ports.items():
@@ -51,6 +53,7 @@ def up(settings: Settings, *, demo: bool = False) -> int:
                 f"Port {port} for {name} is in use; stop what uses it or set {variable} to another one."
             )
     (settings.home / "mlflow").mkdir(parents=True, exist_ok=True)
+    make_storage(settings)
     environment = os.environ | dagster_environment(settings)
     environment |= {variable: str(port) for variable, (_, port) in ports.items()}
     environment |= {
@@ -81,15 +84,13 @@ def up(settings: Settings, *, demo: bool = False) -> int:
         procfile.write_text(text, encoding="utf-8")
         command = [sys.executable, "-m", "honcho", "-f", str(procfile), "-d", str(root), "start"]
         process = subprocess.Popen(command, env=environment, cwd=root)
-        stopped = False
         while True:
             try:
-                return_code = process.wait()
+                code = process.wait()
             except KeyboardInterrupt:
                 # Ctrl-C went to honcho as well, which is stopping its processes: wait for it.
-                stopped = True
                 continue
-            return 0 if stopped else return_code
+            return 0 if code == STOPPED_BY_PERSON else code
 
 
 def _finding(what: str, state: str, detail: str, remedy: str = "") -> dict[str, str]:

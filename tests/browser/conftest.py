@@ -61,6 +61,15 @@ def screenshots(request: pytest.FixtureRequest) -> Path:
     return Path(folder)
 
 
+def _make_storage(settings: Settings) -> None:
+    from twin_assets.defs.launch import dagster_environment, make_storage
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in dagster_environment(settings).items():
+            patch.setenv(name, value)
+        make_storage(settings)
+
+
 @pytest.fixture(scope="module")
 def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
     """All services, started once, on an empty home."""
@@ -79,6 +88,7 @@ def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
         environment = _environment(settings, urls)
         dagster = (sys.executable, "-m", "dagster_webserver", "-h", "127.0.0.1", "-p", str(settings.dagster_port))
         workspace = ("--workspace", "workspace.yaml")
+        _make_storage(settings)
         stack.enter_context(_process(home / "dagster-webserver.log", (*dagster, *workspace), environment))
         # Runs are queued; the daemon takes them from there.
         daemon = (sys.executable, "-m", "dagster._daemon", "run", *workspace)

@@ -44,6 +44,14 @@ def persistent_instance(settings: Settings) -> dg.DagsterInstance:
     return dg.DagsterInstance.from_config(str(dagster_folder()))
 
 
+def make_storage(settings: Settings) -> None:
+    """Make the instance's databases: webserver, daemon and code server, started at once, would each begin to."""
+    with persistent_instance(settings) as instance:
+        instance.get_runs(limit=1)
+        instance.get_dynamic_partitions(AUTHOR_PARTITION)
+        instance.all_instigator_state()
+
+
 def run_job(
     name: str, author: str, settings: Settings, listener: Callable[[dg.EventLogEntry], None] | None = None
 ) -> RunOutcome:

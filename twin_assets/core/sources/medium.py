@@ -28,7 +28,7 @@ _TAIL = re.compile(r"(<hr\s*/?>)?\s*<p>(?:(?!</p>).)*was originally published in
 def normalise(location: str) -> str:
     """`@user`, a host (`user.medium.com`, a domain of one's own), or a feed's full address."""
     text = location.strip()
-    if re.fullmatch(r"@?[\w-]{2,60}", text):
+    if re.fullmatch(r"@?[A-Za-z0-9_-]{2,60}", text):
         return f"@{text.removeprefix('@')}"
     origin, host, parts = web_address(text)
     if "feed" in parts:

@@ -46,10 +46,10 @@ _PROFILE_HOSTS = ("substack.com", "www.substack.com")
 def normalise(location: str) -> str:
     """Address of the publication without "/": `https://name.substack.com`, or a domain of one's own."""
     text = location.strip().removeprefix("@")
-    if re.fullmatch(r"[\w-]{2,63}", text):
+    if re.fullmatch(r"[A-Za-z0-9_-]{2,63}", text):
         return f"https://{text.lower()}.substack.com"
     origin, host, parts = web_address(text)
-    if host == "open.substack.com" and parts[:1] == ["pub"] and len(parts) > 1:
+    if host == "open.substack.com" and parts[:1] == ["pub"] and re.fullmatch(r"[A-Za-z0-9_-]+", "".join(parts[1:2])):
         return f"https://{parts[1].lower()}.substack.com"
     if host in _PROFILE_HOSTS or re.search(r"(^|\.)(linkedin|medium|github|twitter|x)\.com$", host):
         raise InputError(

@@ -27,7 +27,7 @@ _DATE = "%a %b %d %H:%M:%S %z %Y"
 def normalise(location: str) -> str:
     """`@name` of a profile link or a name."""
     text = location.strip()
-    if re.fullmatch(r"@?\w{1,15}", text):
+    if re.fullmatch(r"@?[A-Za-z0-9_]{1,15}", text):
         return f"@{text.removeprefix('@')}"
     _, host, parts = web_address(text)
     if host.removeprefix("www.").removeprefix("mobile.") not in ("x.com", "twitter.com") or not parts:
