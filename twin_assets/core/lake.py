@@ -143,11 +143,6 @@ class Lake:
         with FileLock(folder / f"{table}-{author}.lock"):
             yield
 
-    def history(self, table: str) -> list[dict[str, Any]]:
-        """The table's commits, newest first, as Delta records them."""
-        delta = self._open(table)
-        return [] if delta is None else delta.history()
-
     def query(self, statement: str) -> pl.DataFrame:
         """Answer a read-only SQL statement over all tables with DuckDB.
 

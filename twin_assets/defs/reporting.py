@@ -88,10 +88,7 @@ def bar_plot(counts: Mapping[str, float], title: str) -> dg.MetadataValue:
     axes.barh(list(counts), list(counts.values()), color="#2f6f8f")
     axes.invert_yaxis()
     axes.set_title(title, loc="left", fontsize=10)
-    axes.spines[["top", "right"]].set_visible(False)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=96)
-    return picture(buffer.getvalue())
+    return _drawn(figure, axes)
 
 
 def histogram(values: Sequence[float], title: str, label: str) -> dg.MetadataValue:
@@ -103,6 +100,10 @@ def histogram(values: Sequence[float], title: str, label: str) -> dg.MetadataVal
     axes.hist(values, bins=min(30, max(5, len(values) // 4)), color="#2f6f8f")
     axes.set_title(title, loc="left", fontsize=10)
     axes.set_xlabel(label, fontsize=9)
+    return _drawn(figure, axes)
+
+
+def _drawn(figure: Any, axes: Any) -> dg.MetadataValue:
     axes.spines[["top", "right"]].set_visible(False)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=96)

@@ -3,6 +3,7 @@
 import dagster as dg
 
 from twin_assets.core.collection import collect_platform, source_states
+from twin_assets.core.documents import content_hash
 from twin_assets.core.sources import PLATFORMS
 from twin_assets.defs.partitions import authors
 from twin_assets.defs.reporting import OWNERS, say, table
@@ -42,7 +43,7 @@ def _raw_asset(platform: str) -> dg.AssetsDefinition:
             for name in ("new", "changed", "unchanged", "removed", "quarantined")
         }
         return dg.MaterializeResult(
-            data_version=dg.DataVersion(_version(rows)),
+            data_version=dg.DataVersion(content_hash(rows.select(RAW_COLUMNS).sort("document_id").rows())),
             metadata={
                 **counts,
                 "documents": rows.filter(rows["removed_at"].is_null()).height,
@@ -53,12 +54,6 @@ def _raw_asset(platform: str) -> dg.AssetsDefinition:
         )
 
     return raw
-
-
-def _version(rows) -> str:
-    from twin_assets.core.documents import content_hash
-
-    return content_hash(rows.select(RAW_COLUMNS).sort("document_id").rows())
 
 
 def _sources_check(platform: str) -> dg.AssetChecksDefinition:
