@@ -36,9 +36,9 @@ def test_help_imports_nothing_heavy():
 
 
 def test_square_brackets_in_what_people_published_are_shown_as_they_are(capsys):
-    from twin_assets.cli import _table
+    from twin_assets.cli.shared import table
 
-    _table([{"text": "call [/api/v1] with array[i], see [note] here"}])
+    table([{"text": "call [/api/v1] with array[i], see [note] here"}])
     assert "call [/api/v1] with array[i], see [note] here" in capsys.readouterr().out
 
 

@@ -1,0 +1,79 @@
+"""Taking in what was published, running the pipeline, and how it stands."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from twin_assets.cli.shared import AuthorArgument, Json, answer, app, only_author, open_workspace, table
+
+
+@app.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(help="An export ZIP from LinkedIn, Medium, Substack or X.")],
+    author: Annotated[str | None, typer.Option(help="Whose it is; may be left out where there is one author.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Take in an export; it is recognised by what is in it."""
+    from twin_assets.core.collection import import_export
+
+    workspace = open_workspace()
+    source = import_export(workspace, author or only_author(workspace), file)
+    answer(
+        source.model_dump(mode="json"),
+        as_json,
+        lambda value: typer.echo(f"{file.name} is a {value['platform']} export; `twin run` will read it."),
+    )
+
+
+@app.command()
+def collect(author: AuthorArgument, as_json: Json = False) -> None:
+    """Collect from the author's sources and bring corpus, index and datasets up to date."""
+    _run("collect", author, as_json)
+
+
+@app.command()
+def run(author: AuthorArgument, as_json: Json = False) -> None:
+    """Do everything: collect, derive, train, evaluate, let the gate decide."""
+    _run("twin", author, as_json)
+
+
+def _run(job: str, author: str, as_json: bool) -> None:
+    from twin_assets.progress import run_with_progress
+
+    workspace = open_workspace()
+    workspace.authors.get(author)
+    outcome = run_with_progress(job, author, workspace.settings, quiet=as_json)
+    if as_json:
+        answer(
+            {
+                "run_id": outcome.run_id, "success": outcome.success, "failures": outcome.failures,
+                "warnings": outcome.warnings,
+            },
+            True,
+            lambda _: None,
+        )  # fmt: skip
+    raise typer.Exit(0 if outcome.success else 1)
+
+
+@app.command()
+def status(
+    author: Annotated[str | None, typer.Argument(help="Author id; everybody where left out.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Show per author what is there, how each source fares, and what is in quarantine with its remedy."""
+    from twin_assets.core.status import author_status
+
+    workspace = open_workspace()
+    wanted = [workspace.authors.get(author)] if author else workspace.authors.list()
+    found = [author_status(workspace, one) for one in wanted]
+
+    def show(rows: list[dict[str, Any]]) -> None:
+        for row in rows:
+            typer.echo(f"{row['name']} ({row['id']}): {row['documents']} documents, {row['chunks']} chunks")
+            typer.echo(f"  index {row['index_version'] or 'none'}, served model {row['model_version'] or 'none'}")
+            table(row["sources"], "sources")
+            if row["quarantined"]:
+                table(row["quarantined"], "in quarantine")
+
+    answer(found, as_json, show)
