@@ -11,7 +11,8 @@ import typer
 from twin_assets.cli.shared import app
 from twin_assets.core.errors import TwinError
 
-# isort: off - each adds its commands when it is imported, and `twin --help` shows them in this order
+# Each adds its commands when it is imported, and `twin --help` shows them in this order.
+# isort: off
 from twin_assets.cli import authors, pipeline, drafts, models, warehouse, operations  # noqa: F401
 # isort: on
 
