@@ -7,10 +7,10 @@ Qdrant Edge (index_edge.py) is embedded and the default; a Qdrant server (index_
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 from uuid import UUID
 
 import numpy as np
@@ -18,6 +18,18 @@ import numpy.typing as npt
 
 from twin_assets.core.documents import COLLECTIONS, content_hash
 from twin_assets.core.embedding import SparseVector
+from twin_assets.core.errors import VectorIndexError
+
+# How dense vectors are kept for searching; whatever is found is scored again with the exact ones.
+Quantization = Literal["none", "scalar", "turbo"]
+# With quantised vectors this many times the candidates are drawn before the exact scores decide.
+OVERSAMPLING = 2.0
+# Width of the search through the graph of neighbours. At 100,000 passages the engines' default of 100 finds 0.95 of the
+# ten nearest, 256 finds 0.99 and takes 0.5 ms more (benchmarks/bench_query.py).
+SEARCH_WIDTH = 256
+# Payload fields that filters may use, beside the collection; the author is the tenant key.
+KEYWORD_FIELDS = ("author", "category", "platform", "language", "document_id")
+DATE_FIELD = "published_at"
 
 # Reciprocal rank fusion (Cormack, Clarke, Büttcher 2009); ranks count from 0, as Qdrant's own fusion does.
 RRF_K = 60
@@ -43,9 +55,11 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A passage found: `text` is `document.text[start:end]`.
+    """A passage found: `text` is `document.text[start:end]`, the document's passage number `position`.
 
-    score: reciprocal rank fusion of both searches; similarity: cosine with the question, None where only BM25 found it.
+    score: what the hits are ordered by; similarity: cosine with the question; bm25: its BM25 score, each None where
+    that search did not find the passage; addresses: every place the document was published, its `url` first;
+    vector: float32 [dimension], L2-normed, where it was asked for.
     """
 
     chunk_id: str
@@ -62,19 +76,40 @@ class Hit:
     published_at: datetime | None
     score: float
     similarity: float | None = None
+    bm25: float | None = None
+    position: int = 0
+    language: str | None = None
+    addresses: tuple[str, ...] = ()
+    vector: npt.NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
 
     def to_dict(self) -> dict[str, Any]:
-        """The hit as JSON-ready values; `published_at` in ISO 8601."""
-        return asdict(self) | {"published_at": self.published_at.isoformat() if self.published_at else None}
+        """The hit as JSON-ready values, less its vector; `published_at` in ISO 8601."""
+        values = {entry.name: getattr(self, entry.name) for entry in fields(self) if entry.name != "vector"}
+        published = self.published_at.isoformat() if self.published_at else None
+        return values | {"published_at": published, "addresses": list(self.addresses)}
 
 
 @dataclass(frozen=True, slots=True)
 class SearchFilter:
-    """Restricts a search: only these platforms, only what was published in [published_from, published_until)."""
+    """Restricts a search: only these platforms and languages, only published in [published_from, published_until).
+
+    platforms and languages: names as the payload has them, none for all.
+    """
 
     platforms: Sequence[str] = ()
     published_from: datetime | None = None
     published_until: datetime | None = None
+    languages: Sequence[str] = ()
+
+    @property
+    def keywords(self) -> dict[str, list[str]]:
+        """Wanted values by payload field."""
+        wanted = {"platform": list(self.platforms), "language": list(self.languages)}
+        return {name: values for name, values in wanted.items() if values}
+
+
+class SchemaChangedError(VectorIndexError):
+    """What is published is of another schema than the query was made for; ask schema() again."""
 
 
 class Index(Protocol):
@@ -93,6 +128,9 @@ class Index(Protocol):
     def version(self, author: str) -> str | None:
         """Content hash of what is published, the same for the same points; None where nothing is."""
 
+    def schema(self, author: str) -> str | None:
+        """The schema of what is published, which names the embedding model; None where nothing is."""
+
     def query(
         self,
         author: str,
@@ -101,21 +139,43 @@ class Index(Protocol):
         sparse: SparseVector,
         limit: int,
         where: SearchFilter | None = None,
+        *,
+        schema: str | None = None,
+        vectors: bool = False,
+        exact: bool = False,
     ) -> list[Hit]:
-        """The best passages of these collections, best first; raises IndexMissingError where nothing is published."""
+        """The best passages of these collections by both searches, best first.
+
+        schema: the one `dense` was made for (None: not checked); vectors: hits carry their vectors; exact: compare
+        with every vector instead of walking the graph. Raises IndexMissingError where nothing is published,
+        SchemaChangedError where what is published is of another schema.
+        """
+
+    def passages(self, author: str, wanted: Mapping[str, Sequence[int] | None]) -> list[Hit]:
+        """Passages by their place: positions by document_id (None: all of it), in the order of the documents.
+
+        Their score is 0. What is not there is left out. Raises IndexMissingError where nothing is published.
+        """
 
 
-def open_index(folder: Path, url: str | None = None, api_key: str | None = None) -> Index:
-    """The index of a deployment: a Qdrant server where `url` is given, else Qdrant Edge in `folder`."""
+def open_index(
+    folder: Path, url: str | None = None, api_key: str | None = None, quantization: Quantization = "none"
+) -> Index:
+    """The index of a deployment: a Qdrant server where `url` is given, else Qdrant Edge in `folder`.
+
+    quantization: how vectors are kept for searching; another one than is published counts as another schema, so the
+    next publication builds the index anew beside the old.
+    """
     if url:
         from qdrant_client import QdrantClient
 
         from twin_assets.core.index_server import ServerIndex
 
-        return ServerIndex(QdrantClient(url=url, api_key=api_key, timeout=30, check_compatibility=False))
+        client = QdrantClient(url=url, api_key=api_key, timeout=30, check_compatibility=False)
+        return ServerIndex(client, quantization)
     from twin_assets.core.index_edge import EdgeIndex
 
-    return EdgeIndex(folder)
+    return EdgeIndex(folder, quantization)
 
 
 def state_version(schema: str, state: Mapping[str, str]) -> str:
@@ -160,12 +220,20 @@ class Candidates:
                 fused[chunk_id] += 1 / (RRF_K + rank)
         return sorted(fused.items(), key=lambda item: (-item[1], item[0]))[:limit]
 
-    def hits(self, fused: Sequence[tuple[str, float]], payloads: Mapping[str, Mapping[str, Any]]) -> list[Hit]:
-        """Hits in the order of `fused`, from the payloads by chunk_id."""
+    def hits(
+        self,
+        fused: Sequence[tuple[str, float]],
+        payloads: Mapping[str, Mapping[str, Any]],
+        vectors: Mapping[str, npt.NDArray[np.float32]],
+    ) -> list[Hit]:
+        """Hits in the order of `fused`, from the payloads and vectors by chunk_id."""
         return [
-            make_hit(chunk_id, self.collection[chunk_id], payloads[chunk_id], score, self.dense.get(chunk_id))
+            make_hit(
+                chunk_id, self.collection[chunk_id], payloads[chunk_id], score, self.dense.get(chunk_id),
+                self.sparse.get(chunk_id), vectors.get(chunk_id),
+            )
             for chunk_id, score in fused
-        ]
+        ]  # fmt: skip
 
 
 def candidates_for(limit: int) -> int:
@@ -178,15 +246,30 @@ def make_payload(author: str, point: Point) -> dict[str, Any]:
     return {**point.payload, "author": author, "point_hash": point.point_hash}
 
 
-def make_hit(chunk_id: str, collection: str, payload: Mapping[str, Any], score: float, similarity: float | None) -> Hit:
-    """A Hit from a stored payload."""
+def make_hit(
+    chunk_id: str,
+    collection: str,
+    payload: Mapping[str, Any],
+    score: float = 0.0,
+    similarity: float | None = None,
+    bm25: float | None = None,
+    vector: npt.NDArray[np.float32] | None = None,
+) -> Hit:
+    """A Hit from a stored payload; payloads of older layouts lack the fields named last."""
     published = payload["published_at"]
     names = ("document_id", "category", "platform", "title", "url", "heading", "text", "start", "end")
     return Hit(
-        chunk_id=chunk_id, collection=collection, score=score, similarity=similarity,
+        chunk_id=chunk_id, collection=collection, score=score, similarity=similarity, bm25=bm25, vector=vector,
         published_at=datetime.fromisoformat(published) if published else None,
-        **{name: payload[name] for name in names},
+        **{name: payload[name] for name in names}, position=payload.get("position", 0),
+        language=payload.get("language"), addresses=tuple(payload.get("addresses") or ()),
     )  # fmt: skip
+
+
+def in_document_order(hits: Iterable[Hit], wanted: Mapping[str, Sequence[int] | None]) -> list[Hit]:
+    """The hits by the order of their documents in `wanted`, and by position in each."""
+    order = {document_id: number for number, document_id in enumerate(wanted)}
+    return sorted(hits, key=lambda hit: (order[hit.document_id], hit.position))
 
 
 def check_collections(collections: Iterable[str]) -> list[str]:

@@ -14,10 +14,10 @@ import os
 import threading
 import uuid
 import weakref
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,25 +28,22 @@ from twin_assets.core import index as shared
 from twin_assets.core import publication as files
 from twin_assets.core.embedding import SparseVector
 from twin_assets.core.errors import IndexMissingError, VectorIndexError
-from twin_assets.core.index import Candidates, Hit, Point, SearchFilter
+from twin_assets.core.index import Candidates, Hit, Point, Quantization, SchemaChangedError, SearchFilter
+from twin_assets.core.index_shards import Records, create_shard, fetch, passages_of, search_shard
 from twin_assets.core.publication import Publication
 
 UPSERT_BATCH = 1000
 # Authors whose private copies one process keeps open.
 OPEN_AUTHORS = 64
 STATE_SCHEMA = {"chunk_id": pl.String, "point_hash": pl.String, "collection": pl.String}
-PAYLOAD_INDEXES = {
-    "platform": edge.PayloadSchemaType.Keyword,
-    "document_id": edge.PayloadSchemaType.Keyword,
-    "published_at": edge.PayloadSchemaType.Datetime,
-}
 
 
 class EdgeIndex:
     """The embedded index in a folder; safe for several processes and threads."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, quantization: Quantization = "none") -> None:
         self.folder = folder
+        self.quantization = quantization
         self._readers: dict[str, _Reader] = {}
         self._private: files.PrivateFolder | None = None
         self._lock = threading.Lock()
@@ -57,8 +54,8 @@ class EdgeIndex:
         with files.writer_lock(folder):
             current = files.read_pointer(folder)
             files.remove_unnamed(folder, current)
-            base = current if current is not None and current.schema == schema else None
-            with _Writer(folder, base) as writer:
+            base = current if current is not None and self._is_of(current, schema) else None
+            with _Writer(folder, base, self.quantization) as writer:
                 writer.drop(removed)
                 iterator = iter(points)
                 while batch := list(islice(iterator, UPSERT_BATCH)):
@@ -75,7 +72,7 @@ class EdgeIndex:
         folder = self._folder(author)
         for _ in range(files.COPY_ATTEMPTS):
             current = files.read_pointer(folder)
-            if current is None or schema not in (None, current.schema):
+            if current is None or not self._is_of(current, schema):
                 return {}
             try:
                 frame = pl.read_parquet(folder / current.state, columns=["chunk_id", "point_hash"])
@@ -89,6 +86,11 @@ class EdgeIndex:
         current = files.read_pointer(self._folder(author))
         return current.version if current is not None else None
 
+    def schema(self, author: str) -> str | None:
+        """See Index.schema."""
+        current = files.read_pointer(self._folder(author))
+        return current.schema if current is not None else None
+
     def query(
         self,
         author: str,
@@ -97,22 +99,39 @@ class EdgeIndex:
         sparse: SparseVector,
         limit: int,
         where: SearchFilter | None = None,
+        *,
+        schema: str | None = None,
+        vectors: bool = False,
+        exact: bool = False,
     ) -> list[Hit]:
         """See Index.query. A publication that is newer than the copy in use is opened first."""
         wanted = shared.check_collections(collections)
-        copies = self._reader(author).copies()
+        opened = self._reader(author).opened()
+        if schema not in (None, opened.schema):
+            raise SchemaChangedError(f"The index of {author!r} is of schema {opened.schema}, not {schema}.")
         found, asked = Candidates(), shared.candidates_for(limit)
         for name in wanted:
-            if name in copies:
-                found.add(name, *_search(copies[name].shard, dense, sparse, asked, where))
+            if name in opened.copies:
+                found.add(name, *search_shard(opened.copies[name].shard, dense, sparse, asked, where, exact))
         fused = found.fuse(limit, asked)
-        payloads: dict[str, Mapping[str, Any]] = {}
+        records: Records = {}
         for name in wanted:
-            ids: list[Any] = [shared.point_id(key) for key, _ in fused if found.collection[key] == name]
-            if ids:
-                records = copies[name].shard.retrieve(ids, True, False)
-                payloads |= {shared.chunk_id_of(record.id): record.payload or {} for record in records}
-        return found.hits(fused, payloads)
+            if ids := [key for key, _ in fused if found.collection[key] == name]:
+                records |= fetch(opened.copies[name].shard, ids, vectors)
+        payloads = {key: payload for key, (payload, _) in records.items()}
+        return found.hits(fused, payloads, {key: vector for key, (_, vector) in records.items() if vector is not None})
+
+    def passages(self, author: str, wanted: Mapping[str, Sequence[int] | None]) -> list[Hit]:
+        """See Index.passages."""
+        copies = self._reader(author).opened().copies
+        found = (
+            [hit for name, copy in copies.items() for hit in passages_of(copy.shard, name, wanted)] if wanted else []
+        )
+        return shared.in_document_order(found, wanted)
+
+    def _is_of(self, publication: Publication, schema: str | None) -> bool:
+        """Whether this is a publication of that schema (None: of any), its vectors kept as they now should be."""
+        return schema is None or (publication.schema, publication.quantization) == (schema, self.quantization)
 
     def _folder(self, author: str) -> Path:
         return self.folder / "published" / author
@@ -140,61 +159,68 @@ class _Copy:
         weakref.finalize(self, files.remove, path)
 
 
+@dataclass(frozen=True)
+class _Opened:
+    """One publication as a process has it open; whoever got it reads on in it, whatever is published meanwhile."""
+
+    mark: tuple[int, int]
+    schema: str
+    copies: dict[str, _Copy]
+    names: dict[str, str]
+
+
 class _Reader:
     """One author's private copies in this process; a new publication takes their place between two queries."""
 
     def __init__(self, folder: Path, place: Path, author: str) -> None:
         self.folder, self.place, self.author = folder, place, author
-        self._mark: tuple[int, int] | None = None
-        self._copies: dict[str, _Copy] = {}
-        self._names: dict[str, str] = {}
+        self._opened: _Opened | None = None
         self._swapping = threading.Lock()
 
-    def copies(self) -> dict[str, _Copy]:
-        """The shards by collection, as now published; who still uses older ones goes on until done."""
+    def opened(self) -> _Opened:
+        """What is now published, opened; who still uses an older publication goes on until done."""
         mark = files.pointer_mark(self.folder)
         if mark is None:
             raise IndexMissingError(f"Nothing is indexed for {self.author!r} yet; run `twin run {self.author}` first.")
+        opened = self._opened
         # While one thread opens the new publication the others answer from the old one, if there is one.
-        if mark != self._mark and self._swapping.acquire(blocking=self._mark is None):
-            try:
-                if mark != self._mark:
-                    self._swap(mark)
-            finally:
-                self._swapping.release()
-        return self._copies
+        if opened is not None and (opened.mark == mark or self._swapping.locked()):
+            return opened
+        with self._swapping:
+            if self._opened is None or self._opened.mark != mark:
+                self._opened = self._swap(mark)
+            return self._opened
 
-    def _swap(self, mark: tuple[int, int]) -> None:
+    def _swap(self, mark: tuple[int, int]) -> _Opened:
         for _ in range(files.COPY_ATTEMPTS):
             current = files.read_pointer(self.folder)
-            opened = self._open(current) if current is not None else None
-            if current is not None and opened is not None:
-                self._copies, self._names, self._mark = opened, dict(current.collections), mark
-                return
+            copies = self._open(current) if current is not None else None
+            if current is not None and copies is not None:
+                return _Opened(mark, current.schema, copies, dict(current.collections))
             mark = files.pointer_mark(self.folder) or mark
         raise VectorIndexError(
             f"The index of {self.author!r} in {self.folder} cannot be opened; its folders are missing."
         )
 
     def _open(self, current: Publication) -> dict[str, _Copy] | None:
-        opened: dict[str, _Copy] = {}
+        copies: dict[str, _Copy] = {}
         for name, folder in current.collections.items():
-            if self._names.get(name) == folder:
-                opened[name] = self._copies[name]
+            if self._opened is not None and self._opened.names.get(name) == folder:
+                copies[name] = self._opened.copies[name]
                 continue
             copy = self.place / f"{folder}-{uuid.uuid4().hex[:8]}"
             copy.parent.mkdir(parents=True, exist_ok=True)
             if not files.copy_published(self.folder / folder, copy):
                 return None
-            opened[name] = _Copy(copy)
-        return opened
+            copies[name] = _Copy(copy)
+        return copies
 
 
 class _Writer:
     """Builds the next publication: its own copies of the shards it touches, the state, and what the pointer names."""
 
-    def __init__(self, folder: Path, base: Publication | None) -> None:
-        self.folder, self.base = folder, base
+    def __init__(self, folder: Path, base: Publication | None, quantization: Quantization) -> None:
+        self.folder, self.base, self.quantization = folder, base, quantization
         self.touched: dict[str, edge.EdgeShard] = {}
         self._names: dict[str, str] = {}
         state = pl.read_parquet(folder / base.state) if base else pl.DataFrame(schema=STATE_SCHEMA)
@@ -247,7 +273,8 @@ class _Writer:
         name = f"state-{uuid.uuid4().hex[:12]}.parquet"
         pl.DataFrame(rows, schema=STATE_SCHEMA, orient="row").write_parquet(self.folder / name)
         version = shared.state_version(schema, {row[0]: row[1] for row in rows})
-        return Publication(version, schema, name, {key: value for key, value in collections.items() if key in left})
+        named = {key: value for key, value in collections.items() if key in left}
+        return Publication(version, schema, name, named, self.quantization)
 
     def _shard(self, collection: str, dimension: int = 0) -> edge.EdgeShard:
         if collection not in self.touched:
@@ -258,51 +285,5 @@ class _Writer:
                 self.touched[collection] = edge.EdgeShard.load(str(place))
             else:
                 place.mkdir()
-                self.touched[collection] = _create(place, dimension)
+                self.touched[collection] = create_shard(str(place), dimension, self.quantization)
         return self.touched[collection]
-
-
-def _create(place: Path, dimension: int) -> edge.EdgeShard:
-    """A new shard. No write-ahead log: what is half written is thrown away, and the log would be most of the bytes."""
-    config = edge.EdgeConfig(
-        vectors={"dense": edge.EdgeVectorParams(size=dimension, distance=edge.Distance.Cosine)},
-        sparse_vectors={"sparse": edge.EdgeSparseVectorParams(modifier=edge.Modifier.Idf)},
-        wal_enabled=False,
-    )
-    shard = edge.EdgeShard.create(str(place), config)
-    for name, kind in PAYLOAD_INDEXES.items():
-        shard.update(edge.UpdateOperation.create_field_index(name, kind))
-    return shard
-
-
-def _search(
-    shard: edge.EdgeShard,
-    dense: npt.NDArray[np.float32],
-    sparse: SparseVector,
-    limit: int,
-    where: SearchFilter | None,
-) -> Iterator[list[tuple[str, float]]]:
-    """The dense results and then the BM25 results, as (chunk_id, score)."""
-    condition = _condition(where)
-    vectors = {"dense": dense.tolist(), "sparse": edge.SparseVector(*sparse) if sparse[0] else None}
-    for name, vector in vectors.items():
-        if vector is None:
-            yield []
-            continue
-        request = edge.QueryRequest(limit=limit, query=edge.Query.Nearest(vector, using=name), filter=condition)
-        yield [(shared.chunk_id_of(point.id), point.score) for point in shard.query(request)]
-
-
-def _condition(where: SearchFilter | None) -> edge.Filter | None:
-    if where is None:
-        return None
-    must: list[Any] = []
-    if where.platforms:
-        must.append(edge.FieldCondition("platform", match=edge.MatchAny(list(where.platforms))))
-    if where.published_from or where.published_until:
-        bounds = edge.RangeDateTime(
-            gte=where.published_from.isoformat() if where.published_from else None,
-            lt=where.published_until.isoformat() if where.published_until else None,
-        )
-        must.append(edge.FieldCondition("published_at", range=bounds))
-    return edge.Filter(must=must)

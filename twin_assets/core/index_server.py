@@ -7,7 +7,7 @@ publications                 version and schema of each author, as one point eac
 """
 
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -20,17 +20,36 @@ from twin_assets.core import index as shared
 from twin_assets.core.documents import COLLECTIONS, content_hash
 from twin_assets.core.embedding import SparseVector
 from twin_assets.core.errors import IndexMissingError, VectorIndexError
-from twin_assets.core.index import Candidates, Hit, Point, SearchFilter
+from twin_assets.core.index import (
+    DATE_FIELD,
+    KEYWORD_FIELDS,
+    Candidates,
+    Hit,
+    Point,
+    Quantization,
+    SchemaChangedError,
+    SearchFilter,
+    make_hit,
+)
 
 PUBLICATIONS = "publications"
 UPSERT_BATCH = 256
 SCROLL_PAGE = 10_000
 PAYLOAD_INDEXES: Mapping[str, Any] = {
+    **dict.fromkeys(KEYWORD_FIELDS, models.PayloadSchemaType.KEYWORD),
     "author": models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD, is_tenant=True),
-    "platform": models.PayloadSchemaType.KEYWORD,
-    "document_id": models.PayloadSchemaType.KEYWORD,
-    "published_at": models.PayloadSchemaType.DATETIME,
+    "position": models.PayloadSchemaType.INTEGER,
+    DATE_FIELD: models.PayloadSchemaType.DATETIME,
 }
+QUANTIZATIONS: Mapping[Quantization, Any] = {
+    "none": None,
+    "scalar": models.ScalarQuantization(
+        scalar=models.ScalarQuantizationConfig(type=models.ScalarType.INT8, quantile=0.99, always_ram=True)
+    ),
+    "turbo": models.TurboQuantization(turbo=models.TurboQuantQuantizationConfig(always_ram=True)),
+}
+# How often a query is made again because another schema was published meanwhile.
+QUERY_ATTEMPTS = 3
 
 Answer = TypeVar("Answer")
 
@@ -38,12 +57,13 @@ Answer = TypeVar("Answer")
 class ServerIndex:
     """The index on a Qdrant server (or, with QdrantClient(":memory:"), with a server's semantics in this process)."""
 
-    def __init__(self, client: QdrantClient) -> None:
+    def __init__(self, client: QdrantClient, quantization: Quantization = "none") -> None:
         self.client = client
+        self.quantization = quantization
 
     def publish(self, author: str, points: Iterable[Point], removed: Sequence[str], *, schema: str) -> str:
         """See Index.publish. Points appear as they are written; the version is recorded when all are there."""
-        places = {name: _place(name, schema) for name in COLLECTIONS.values()}
+        places = {name: self._place(name, schema) for name in COLLECTIONS.values()}
         iterator = iter(points)
         while batch := list(islice(iterator, UPSERT_BATCH)):
             for place in places.values():
@@ -56,19 +76,21 @@ class ServerIndex:
                 self._delete(place, _ids(removed))
         self._switch(author, present)
         version = shared.state_version(schema, self.state(author, schema))
-        self._record(author, {"version": version, "schema": schema, "collections": list(present)})
+        self._record(author, {"version": version, "schema": schema, "collections": present})
         for place in existing - set(places.values()):
             self._delete(place, models.FilterSelector(filter=_condition(author)))
         return version
 
     def state(self, author: str, schema: str | None = None) -> dict[str, str]:
         """See Index.state."""
-        schema = schema or (self._recorded(author) or {}).get("schema")
-        if schema is None:
-            return {}
+        recorded = self._recorded(author)
+        if schema is not None:
+            places = [self._place(name, schema) for name in COLLECTIONS.values()]
+        else:
+            places = list(recorded["collections"].values()) if recorded else []
         existing = self._existing()
         found: dict[str, str] = {}
-        for place in (_place(name, schema) for name in COLLECTIONS.values()):
+        for place in places:
             if place in existing:
                 found |= self._hashes(place, author)
         return found
@@ -78,6 +100,11 @@ class ServerIndex:
         recorded = self._recorded(author)
         return recorded["version"] if recorded else None
 
+    def schema(self, author: str) -> str | None:
+        """See Index.schema."""
+        recorded = self._recorded(author)
+        return recorded["schema"] if recorded else None
+
     def query(
         self,
         author: str,
@@ -86,48 +113,86 @@ class ServerIndex:
         sparse: SparseVector,
         limit: int,
         where: SearchFilter | None = None,
+        *,
+        schema: str | None = None,
+        vectors: bool = False,
+        exact: bool = False,
     ) -> list[Hit]:
         """See Index.query."""
         wanted = shared.check_collections(collections)
+        for _ in range(QUERY_ATTEMPTS):
+            recorded = self._published(author)
+            if schema not in (None, recorded["schema"]):
+                break
+            places = {name: recorded["collections"][name] for name in wanted if name in recorded["collections"]}
+            found, asked = Candidates(), shared.candidates_for(limit)
+            try:
+                for name, place in places.items():
+                    found.add(name, *self._search(place, author, dense, sparse, asked, where, exact))
+                fused = found.fuse(limit, asked)
+                records = self._fetch(places, fused, found, vectors)
+            except VectorIndexError:
+                # A new schema may have been published, and the old collections be gone.
+                if self._recorded(author) == recorded:
+                    raise
+                continue
+            # A publication of another schema takes the author's points out of the places that were read.
+            if len(records) == len(fused) and (len(fused) == limit or self._recorded(author) == recorded):
+                payloads = {key: record.payload or {} for key, record in records.items()}
+                return found.hits(fused, payloads, _dense_vectors(records) if vectors else {})
+        raise SchemaChangedError(f"The index of {author!r} was published anew while it was asked; ask again.")
+
+    def passages(self, author: str, wanted: Mapping[str, Sequence[int] | None]) -> list[Hit]:
+        """See Index.passages."""
+        found: list[Hit] = []
+        for name, place in self._published(author)["collections"].items() if wanted else []:
+            records = self._scroll(place, models.Filter(must=[_condition(author), _places_condition(wanted)]), True)
+            found += [make_hit(key, name, record.payload or {}) for key, record in records.items()]
+        return shared.in_document_order(found, wanted)
+
+    def _published(self, author: str) -> Mapping[str, Any]:
         recorded = self._recorded(author)
         if recorded is None:
             raise IndexMissingError(f"Nothing is indexed for {author!r} yet; run `twin run {author}` first.")
-        found, asked = Candidates(), shared.candidates_for(limit)
-        for name in wanted:
-            if name in recorded["collections"]:
-                found.add(name, *self._search(_alias(name, author), author, dense, sparse, asked, where))
-        fused = found.fuse(limit, asked)
-        payloads: dict[str, Mapping[str, Any]] = {}
-        for name in wanted:
-            ids: list[Any] = [shared.point_id(key) for key, _ in fused if found.collection[key] == name]
-            if ids:
-                records = self._call(self.client.retrieve, _alias(name, author), ids, with_payload=True)
-                payloads |= {shared.chunk_id_of(record.id): record.payload or {} for record in records}
-        return found.hits([item for item in fused if item[0] in payloads], payloads)
+        return recorded
 
     def _search(
         self,
-        alias: str,
+        place: str,
         author: str,
         dense: npt.NDArray[np.float32],
         sparse: SparseVector,
         limit: int,
         where: SearchFilter | None,
-    ) -> Iterator[list[tuple[str, float]]]:
+        exact: bool,
+    ) -> list[list[tuple[str, float]]]:
+        """The dense results and the BM25 results, as (chunk_id, score)."""
         condition = _condition(author, where)
+        rescored = models.QuantizationSearchParams(rescore=True, oversampling=shared.OVERSAMPLING)
+        walk = models.SearchParams(hnsw_ef=shared.SEARCH_WIDTH, exact=exact, quantization=rescored)
         # IDF over this author's passages alone: other tenants must not change what is found, nor show through.
         own = models.SearchParams(idf=models.IdfCorpusParams(corpus=_condition(author)))
-        requests = [models.QueryRequest(query=dense.tolist(), using="dense", filter=condition, limit=limit)]
+        near: Any = dense.tolist()
+        requests = [models.QueryRequest(query=near, using="dense", filter=condition, limit=limit, params=walk)]
         if sparse[0]:
-            vector = models.SparseVector(indices=sparse[0], values=sparse[1])
-            requests.append(
-                models.QueryRequest(query=vector, using="sparse", filter=condition, limit=limit, params=own)
-            )
-        answers = self._call(self.client.query_batch_points, alias, requests)
-        for answer in answers:
-            yield [(shared.chunk_id_of(point.id), point.score) for point in answer.points]
-        if not sparse[0]:
-            yield []
+            terms = models.SparseVector(indices=sparse[0], values=sparse[1])
+            requests.append(models.QueryRequest(query=terms, using="sparse", filter=condition, limit=limit, params=own))
+        answers = self._call(self.client.query_batch_points, place, requests)
+        found = [[(shared.chunk_id_of(point.id), point.score) for point in answer.points] for answer in answers]
+        return found if sparse[0] else [*found, []]
+
+    def _fetch(
+        self, places: Mapping[str, str], fused: Sequence[tuple[str, float]], found: Candidates, vectors: bool
+    ) -> dict[str, models.Record]:
+        """The records of the fused candidates by chunk_id; those that are gone are left out."""
+        records: dict[str, models.Record] = {}
+        for name, place in places.items():
+            ids: list[Any] = [shared.point_id(key) for key, _ in fused if found.collection[key] == name]
+            if ids:
+                wanted = ["dense"] if vectors else False
+                answer = self._call(self.client.retrieve, place, ids, with_payload=True, with_vectors=wanted)
+                records |= {shared.chunk_id_of(record.id): record for record in answer}
+        return records
 
     def _upsert(self, author: str, batch: Sequence[Point], places: Mapping[str, str]) -> None:
         for name, place in places.items():
@@ -149,14 +214,19 @@ class ServerIndex:
                 self._delete(place, _ids(elsewhere))
 
     def _hashes(self, place: str, author: str) -> dict[str, str]:
-        found: dict[str, str] = {}
+        records = self._scroll(place, _condition(author), ["point_hash"])
+        return {key: (record.payload or {})["point_hash"] for key, record in records.items()}
+
+    def _scroll(self, place: str, condition: models.Filter, payload: bool | list[str]) -> dict[str, models.Record]:
+        """Every record that meets the condition, by chunk_id."""
+        found: dict[str, models.Record] = {}
         offset = None
         while True:
             records, offset = self._call(
-                self.client.scroll, place, scroll_filter=_condition(author), limit=SCROLL_PAGE, offset=offset,
-                with_payload=["point_hash"],
+                self.client.scroll, place, scroll_filter=condition, limit=SCROLL_PAGE, offset=offset,
+                with_payload=payload,
             )  # fmt: skip
-            found |= {shared.chunk_id_of(record.id): (record.payload or {})["point_hash"] for record in records}
+            found |= {shared.chunk_id_of(record.id): record for record in records}
             if offset is None:
                 return found
 
@@ -171,6 +241,11 @@ class ServerIndex:
         if changes:
             self._call(self.client.update_collection_aliases, changes)
 
+    def _place(self, collection: str, schema: str) -> str:
+        """The collection's name under this schema, and under how vectors are kept where that is not as they are."""
+        kept = () if self.quantization == "none" else (self.quantization,)
+        return f"{collection}_{content_hash(schema, *kept)[:12]}"
+
     def _ensure(self, place: str, dimension: int) -> None:
         if self._call(self.client.collection_exists, place):
             return
@@ -181,6 +256,7 @@ class ServerIndex:
             sparse_vectors_config={"sparse": models.SparseVectorParams(modifier=models.Modifier.IDF)},
             # One graph per tenant instead of one over all of them, as Qdrant advises for many tenants.
             hnsw_config=models.HnswConfigDiff(payload_m=16, m=0),
+            quantization_config=QUANTIZATIONS[self.quantization],
         )
         for field, kind in PAYLOAD_INDEXES.items():
             self._call(self.client.create_payload_index, place, field, kind, wait=True)
@@ -215,10 +291,6 @@ class ServerIndex:
             ) from error
 
 
-def _place(collection: str, schema: str) -> str:
-    return f"{collection}_{content_hash(schema)[:12]}"
-
-
 def _alias(collection: str, author: str) -> str:
     return f"{collection}__{author}"
 
@@ -231,11 +303,28 @@ def _ids(chunk_ids: Iterable[str]) -> models.PointIdsList:
     return models.PointIdsList(points=[shared.point_id(chunk_id) for chunk_id in chunk_ids])
 
 
+def _dense_vectors(records: Mapping[str, models.Record]) -> dict[str, npt.NDArray[np.float32]]:
+    vectors: dict[str, Any] = {key: record.vector for key, record in records.items()}
+    return {key: np.array(vector["dense"], dtype=np.float32) for key, vector in vectors.items()}
+
+
+def _places_condition(wanted: Mapping[str, Sequence[int] | None]) -> models.Filter:
+    places: list[Any] = []
+    for document_id, positions in wanted.items():
+        conditions: list[Any] = [models.FieldCondition(key="document_id", match=models.MatchValue(value=document_id))]
+        if positions is not None:
+            conditions.append(models.FieldCondition(key="position", match=models.MatchAny(any=list(positions))))
+        places.append(models.Filter(must=conditions))
+    return models.Filter(should=places)
+
+
 def _condition(author: str, where: SearchFilter | None = None) -> models.Filter:
     must: list[Any] = [models.FieldCondition(key="author", match=models.MatchValue(value=author))]
-    if where is not None and where.platforms:
-        must.append(models.FieldCondition(key="platform", match=models.MatchAny(any=list(where.platforms))))
-    if where is not None and (where.published_from or where.published_until):
-        bounds = models.DatetimeRange(gte=where.published_from, lt=where.published_until)
-        must.append(models.FieldCondition(key="published_at", range=bounds))
+    if where is not None:
+        must += [
+            models.FieldCondition(key=n, match=models.MatchAny(any=values)) for n, values in where.keywords.items()
+        ]
+        if where.published_from or where.published_until:
+            bounds = models.DatetimeRange(gte=where.published_from, lt=where.published_until)
+            must.append(models.FieldCondition(key=DATE_FIELD, range=bounds))
     return models.Filter(must=must)

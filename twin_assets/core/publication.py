@@ -18,12 +18,16 @@ COPY_ATTEMPTS = 20
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """What is published for one author: the folder name of each collection, and the file of the state."""
+    """What is published for one author: the folder name of each collection, and the file of the state.
+
+    schema: names layout and embedding model; quantization: how the shards keep their vectors.
+    """
 
     version: str
     schema: str
     state: str
     collections: dict[str, str] = field(default_factory=dict)
+    quantization: str = "none"
 
 
 def read_pointer(folder: Path) -> Publication | None:
