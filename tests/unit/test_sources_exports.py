@@ -1,7 +1,9 @@
 """Exports: recognised by their contents, read as the platforms write them, never trusted."""
 
+import csv
 import io
 import json
+import re
 import stat
 import zipfile
 from datetime import UTC, datetime
@@ -54,21 +56,24 @@ def test_every_platform_is_there_in_its_order():
 def test_the_real_linkedin_export(shared_data):
     folder = shared_data / "linkedin_export_sanand"
     assert recognise(folder) == "linkedin"
-    rows = linkedin.read_shares((folder / "Shares.csv").read_text(encoding="utf-8-sig"))
+    with Archive(folder) as archive, archive.lines("Shares.csv") as shares, archive.lines("Comments.csv") as comments:
+        rows = list(linkedin.read_shares(shares))
+        assert len(list(linkedin.read_comments(comments))) == 323
     written = [row for row in rows if row["ShareCommentary"].strip()]
     assert (len(rows), len({row["ShareLink"] for row in rows})) == (202, 198)
     assert (len(written), sum("\n" in row["ShareCommentary"] for row in written)) == (188, 173)
     assert sum(bool(row["SharedUrl"]) for row in rows) == 26
     assert not any('"\n"' in row["ShareCommentary"] for row in rows)
-    assert len(linkedin.read_comments((folder / "Comments.csv").read_text(encoding="utf-8-sig"))) == 323
 
 
 def test_the_real_linkedin_posts_keep_every_character(shared_data):
-    documents, message = read("linkedin", shared_data / "linkedin_export_sanand")
+    collected, message = read("linkedin", shared_data / "linkedin_export_sanand")
+    documents = [document for document in collected if document.metadata.get("kind") != "comment"]
     # One post's row is there five times: 188 rows with text are 184 posts.
     assert len({document.external_id for document in documents}) == 184
+    assert len({document.external_id for document in collected}) == 184 + 323
     assert message.startswith("188 rows with text are 184 posts; 14 reposts")
-    assert "323 comments left out" in message
+    assert "323 comments kept out of the corpus" in message
     text = next(document.content for document in documents if "Vipassana" in document.content)
     assert text.startswith("I'm off for a 10-day Vipassana meditation program.\n\n𝗪𝗛𝗔𝗧? A 10-day residential")
     quoted = next(d.content for d in documents if "What's changed this year in LLMs" in d.content)
@@ -79,6 +84,16 @@ def test_the_real_linkedin_posts_keep_every_character(shared_data):
         if kind in ("share", "ugcPost"):
             made = datetime.fromtimestamp((int(number.split("/")[0]) >> 22) / 1000, UTC)
             assert abs((made - document.published_at).total_seconds()) <= 1
+
+
+def test_the_real_linkedin_dates_are_told_by_the_numbers_too(shared_data):
+    text = (shared_data / "linkedin_export_sanand" / "Shares.csv").read_text(encoding="utf-8-sig")
+    gaps = []
+    for row in linkedin.read_shares(io.StringIO(text, newline="")):
+        made = linkedin._made(linkedin._share_id(row))
+        told = datetime.strptime(row["Date"], "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC)
+        gaps.append(made is not None and abs((made - told).total_seconds()) <= 1)
+    assert (len(gaps), sum(gaps)) == (202, 201)
 
 
 def test_the_linkedin_layout_with_its_articles(shared_data):
@@ -189,8 +204,8 @@ def test_subscriber_files_are_never_opened(tmp_path, monkeypatch):
         },
     )  # fmt: skip
     opened = []
-    honest = Archive.read
-    monkeypatch.setattr(Archive, "read", lambda self, name: opened.append(name) or honest(self, name))
+    honest = Archive.open
+    monkeypatch.setattr(Archive, "open", lambda self, name, *most: opened.append(name) or honest(self, name, *most))
     documents, message = read("substack", path)
     assert [(d.title, d.quarantine) for d in documents] == [("Salt & pepper", None), ("Lost", "empty body")]
     assert set(opened) == {"posts.csv", "posts/11.kept.html"}

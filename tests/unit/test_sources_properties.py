@@ -51,7 +51,7 @@ def test_linkedins_paragraphs_come_back_as_they_were_written(posts):
     texts = ["\n".join(lines) for lines in posts]
     assume(not any('"\n"' in text for text in texts))
     rows = [["2025-01-01 00:00:00", f"urn:li:share:{n}", '"\n"'.join(lines)] for n, lines in enumerate(posts)]
-    read = linkedin.read_shares(table("Date,ShareLink,ShareCommentary", rows))
+    read = linkedin.read_shares(io.StringIO(table("Date,ShareLink,ShareCommentary", rows), newline=""))
     assert [row["ShareCommentary"] for row in read] == texts
 
 
@@ -61,7 +61,7 @@ def test_linkedins_paragraphs_come_back_as_they_were_written(posts):
 def test_linkedins_comments_come_back_as_they_were_written(messages):
     rows = [["2025-01-01", message] for message in messages]
     text = table("Date,Message", rows, escapechar="\\", doublequote=False)
-    assert [row["Message"] for row in linkedin.read_comments(text)] == messages
+    assert [row["Message"] for row in linkedin.read_comments(io.StringIO(text, newline=""))] == messages
 
 
 @QUICK
@@ -79,9 +79,9 @@ def test_every_long_post_finds_its_tweet(texts):
         {"id_str": str(n), "created_at": made, "full_text": t[:270] + "… https://t.co/x"} for n, t in enumerate(texts)
     ]
     second = int(moment("2019-09-04T13:51:55Z").timestamp())
-    assert x.match_notes(tweets, [(second, text) for text in reversed(texts)]) == {
-        str(number): text for number, text in enumerate(texts)
-    }
+    notes = x.LongPosts((second, text) for text in reversed(texts))
+    assert [notes.take(tweet) for tweet in tweets] == texts
+    assert (notes.count, notes.left) == (len(texts), 0)
 
 
 @QUICK

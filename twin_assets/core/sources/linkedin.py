@@ -1,14 +1,14 @@
 """LinkedIn: the member's own export, and the Member Data Portability API where the member has a token for it.
 
 Both hold the same posts under the same ids. Pages are never read: that is against LinkedIn's terms and gets accounts
-locked. Comments are parsed and left out of the corpus: they lean on other people's posts and begin with those
-people's names.
+locked. Comments are collected under a kind of their own, which cleaning keeps from the corpus: they lean on other
+people's posts and begin with those people's names.
 """
 
 import html
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import Any
@@ -18,6 +18,7 @@ from twin_assets.core.archives import Archive
 from twin_assets.core.documents import RawDocument, content_hash
 from twin_assets.core.errors import InputError
 from twin_assets.core.sources.base import (
+    Checkpoint,
     Done,
     Event,
     Found,
@@ -29,7 +30,7 @@ from twin_assets.core.sources.base import (
     moment,
     web_address,
 )
-from twin_assets.core.sources.linkedin_api import PortabilityApi, article_row, moment_of, recent, stale
+from twin_assets.core.sources.linkedin_api import DOMAINS, PortabilityApi, article_row, moment_of, recent, stale
 from twin_assets.core.sources.linkedin_tables import read_comments, read_rich_media, read_shares, with_paragraphs
 
 SHARES, COMMENTS, ARTICLES = r"Shares[^/]*\.csv", r"Comments[^/]*\.csv", r"Articles/[^/]+\.html?"
@@ -73,13 +74,10 @@ def _from_api(reading: Reading) -> Iterator[Event]:
     changed = recent(cursor.get("changed", {}))
     first = int(cursor.get("log", 0))
     if stale(cursor.get("snapshot_at", 0.0)):
-        rows = [with_paragraphs(row) for row in api.snapshot("MEMBER_SHARE_INFO")]
-        for event in _posts(reading, rows):
-            yield Kept(event.document.external_id) if event.document.external_id in changed else event
-        for row in map(article_row, api.snapshot("ARTICLES")):
-            if row["content"].strip():
-                yield Found(_article_of(reading, row))
-        cursor["snapshot_at"] = time.time()
+        yield from _snapshot(reading, api, cursor, changed)
+        del cursor["snapshot"]
+        if len(api.notes) < len(DOMAINS):  # a snapshot that is not prepared yet is asked for again the next time
+            cursor["snapshot_at"] = time.time()
     changes, cursor["log"] = api.changes(first)
     for change in changes.values():
         name = _urn_id(change.urn)
@@ -95,14 +93,41 @@ def _from_api(reading: Reading) -> Iterator[Event]:
     yield Done({**cursor, "changed": changed}, message="; ".join(api.notes) + "." if api.notes else "")
 
 
+def _snapshot(
+    reading: Reading, api: PortabilityApi, cursor: dict[str, Any], changed: Mapping[str, int]
+) -> Iterator[Event]:
+    """Posts, articles and comments of the snapshot; one broken off today goes on at the page it had reached."""
+    state = dict(cursor.get("snapshot", {}))
+    if time.time() - state.get("begun", 0.0) > 86_400:  # LinkedIn may have made another one since
+        state = {"begun": time.time(), "domain": 0, "page": 0, "links": {}}
+    cursor["snapshot"] = state
+    for number in range(state["domain"], len(DOMAINS)):
+        first = state["page"] if number == state["domain"] else 0
+        for page, rows in api.snapshot(DOMAINS[number], first):
+            for found in _of_domain(reading, DOMAINS[number], rows, state["links"]):
+                yield Kept(found.document.external_id) if found.document.external_id in changed else found
+            state |= {"domain": number, "page": page + 1}
+            yield Checkpoint(cursor)
+
+
+def _of_domain(reading: Reading, domain: str, rows: list[dict[str, str]], links: dict[str, str]) -> Iterator[Found]:
+    if domain == "MEMBER_SHARE_INFO":
+        yield from _posts(reading, map(with_paragraphs, rows), links)
+    elif domain == "ALL_COMMENTS":
+        yield from (Found(_comment(reading, row)) for row in rows if row.get("Message", "").strip())
+    else:
+        articles = map(article_row, rows)
+        yield from (Found(_article_of(reading, row)) for row in articles if row["content"].strip())
+
+
 def is_export(archive: Archive) -> bool:
     """Known by the shares, the articles, the media's descriptions, or the profile beside LinkedIn's other tables."""
-    if any("ShareCommentary" in archive.text(name)[:5000] for name in archive.find(SHARES)):
+    if any("ShareCommentary" in archive.head(name) for name in archive.find(SHARES)):
         return True
     articles = archive.find(ARTICLES)
     if articles and (archive.find(r"Profile\.csv") or any(_ARTICLE.search(archive.text(name)) for name in articles)):
         return True
-    if any(read_rich_media(archive.text(name)) for name in archive.find(RICH_MEDIA)):
+    if any(_rows(archive, RICH_MEDIA, read_rich_media)):
         return True
     if archive.find(r"Profile\.csv") and archive.find(r"(Connections|Positions|Comments|Registration)\.csv"):
         raise InputError(
@@ -114,16 +139,19 @@ def is_export(archive: Archive) -> bool:
 
 def read_export(reading: Reading, archive: Archive) -> Iterator[Event]:
     """Posts and published articles."""
-    rows = [row for name in archive.find(SHARES) for row in read_shares(archive.text(name))]
-    written = [row for row in rows if row["ShareCommentary"].strip()]
-    posts = list(_posts(reading, rows))
-    yield from posts
-    described = 0
+    rows = written = described = 0
+    posts: set[str] = set()
+    links: dict[str, str] = {}
+    for row in _rows(archive, SHARES, read_shares):
+        rows += 1
+        for event in _posts(reading, [row], links):
+            written += 1
+            posts.add(event.document.external_id)
+            yield event
     if not written:  # some archives have no other file with the posts
-        for name in archive.find(RICH_MEDIA):
-            for row in read_rich_media(archive.text(name)):
-                described += 1
-                yield Found(_described(reading, row))
+        for row in _rows(archive, RICH_MEDIA, read_rich_media):
+            described += 1
+            yield Found(_described(reading, row))
     articles = drafts = 0
     for name in archive.find(ARTICLES):
         article = read_article(archive.text(name), PurePosixPath(name).stem)
@@ -132,25 +160,40 @@ def read_export(reading: Reading, archive: Archive) -> Iterator[Event]:
         else:
             articles += 1
             yield Found(reading.document(category="article", content_type="text/html", **article))
-    comments = sum(len(read_comments(archive.text(name))) for name in archive.find(COMMENTS))
+    comments = 0
+    for row in _rows(archive, COMMENTS, read_comments):
+        comments += 1
+        yield Found(_comment(reading, row))
     parts = [
-        f"{len(written)} rows with text are {len({post.document.external_id for post in posts})} posts",
-        f"{len(rows) - len(written)} reposts without words of your own",
+        f"{written} rows with text are {len(posts)} posts",
+        f"{rows - written} reposts without words of your own",
         f"{articles} articles and {drafts} drafts",
-        f"{comments} comments left out, as they lean on other people's posts",
+        f"{comments} comments kept out of the corpus, as they lean on other people's posts",
     ]
     if described:
         parts.insert(1, f"{described} posts known by the descriptions of their media")
     yield Done({}, message="; ".join(parts) + ".")
 
 
-def _posts(reading: Reading, rows: list[dict[str, str]]) -> Iterator[Found]:
-    """Posts of the rows with a text; one link with two texts is two posts, as both are the author's."""
-    links: dict[str, str] = {}
+def _rows(
+    archive: Archive, pattern: str, read: Callable[[Iterable[str]], Iterator[dict[str, str]]]
+) -> Iterator[dict[str, str]]:
+    """The rows of every table of that name, one at a time."""
+    for name in archive.find(pattern):
+        with archive.lines(name) as lines:
+            yield from read(lines)
+
+
+def _posts(reading: Reading, rows: Iterable[dict[str, str]], links: dict[str, str]) -> Iterator[Found]:
+    """Posts of the rows with a text; one link with two texts is two posts, as both are the author's.
+
+    links: a hash of what was first said under each link, filled here.
+    """
     for row in rows:
         if row["ShareCommentary"].strip():
             name = _share_id(row)
-            if links.setdefault(name, row["ShareCommentary"]) != row["ShareCommentary"]:
+            said = content_hash(row["ShareCommentary"])[:16]
+            if links.setdefault(name, said) != said:
                 name = f"{name}/{row['Date']}"
             yield Found(_post(reading, name, row), (_text_id(row["ShareCommentary"]),))
 
@@ -192,6 +235,13 @@ def _urn_id(text: str) -> str:
     return f"{found.group(1)}:{found.group(2)}" if found else text
 
 
+def _address(link: str) -> str:
+    """One form of a link, whether the export gives it (percent-encoded) or the API (plain, with a "/" at its end)."""
+    link = html.unescape(link)
+    urn = _URN.search(unquote(link))
+    return f"https://www.linkedin.com/feed/update/{quote(urn.group(0), safe='')}" if urn else link.split("?")[0]
+
+
 def _text_id(text: str) -> str:
     """The name of a post of which only the text is known."""
     return f"text:{content_hash(' '.join(text.split()))}"
@@ -217,11 +267,21 @@ def _described(reading: Reading, row: dict[str, str]) -> RawDocument:
     )  # fmt: skip
 
 
+def _comment(reading: Reading, row: dict[str, str]) -> RawDocument:
+    """A comment, known by what it answers and the second it was made in: the tables give it no number."""
+    return reading.document(
+        external_id=f"comment:{_urn_id(unquote(row.get('Link', '')))}/{row.get('Date', '')}", category="post",
+        url=_address(row.get("Link", "")), title="", content=row["Message"], content_type="text/plain",
+        published_at=moment(row.get("Date")), metadata={"kind": "comment"},
+    )  # fmt: skip
+
+
 def _article_of(reading: Reading, row: dict[str, str]) -> RawDocument:
     slug = row["url"].rstrip("/").rsplit("/", 1)[-1].split("?")[0] or content_hash(row["title"])
     markup = "<" in row["content"] and ">" in row["content"]
     return reading.document(
-        external_id=f"article:{slug}", category="article", url=row["url"], title=row["title"], content=row["content"],
+        external_id=f"article:{slug}", category="article", url=row["url"].split("?")[0], title=row["title"],
+        content=row["content"],
         content_type="text/html" if markup else "text/plain", published_at=moment(row["date"]),
         metadata={"kind": "article"},
     )  # fmt: skip
@@ -233,7 +293,7 @@ def _post(reading: Reading, name: str, row: dict[str, str]) -> RawDocument:
     return reading.document(
         external_id=name,
         category="post",
-        url=html.unescape(row["ShareLink"]),
+        url=_address(row["ShareLink"]),
         title="",
         content=row["ShareCommentary"],
         content_type="text/plain",

@@ -5,7 +5,6 @@ The subscriber files of an export (`email_list`, `opens`) are other people's dat
 
 import csv
 import html
-import io
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -124,7 +123,9 @@ def post_document(reading: Reading, base: str, row: Mapping[str, Any], post: Map
 def is_export(archive: Archive) -> bool:
     """Known by posts.csv with Substack's columns."""
     tables = archive.find(POSTS_TABLE)
-    return bool(tables) and {"post_id", "is_published"} <= set(archive.text(tables[0]).splitlines()[0].split(","))
+    return bool(tables) and {"post_id", "is_published"} <= set(
+        archive.head(tables[0]).partition("\n")[0].strip().split(",")
+    )
 
 
 def read_export(reading: Reading, archive: Archive) -> Iterator[Event]:
@@ -139,7 +140,7 @@ def read_export(reading: Reading, archive: Archive) -> Iterator[Event]:
     known = reading.known()
     drafts = pages = empty = 0
     listed = set()
-    for row in csv.DictReader(io.StringIO(archive.text(archive.find(POSTS_TABLE)[0]), newline="")):
+    for row in _table(archive):
         number, _, slug = (row.get("post_id") or "").partition(".")
         listed.add(number)
         drafts += (published := (row.get("is_published") or "").lower() == "true") is False
@@ -165,6 +166,12 @@ def read_export(reading: Reading, archive: Archive) -> Iterator[Event]:
         )
     message = f"{drafts} drafts, {pages} pages and {len(bodies.keys() - listed)} unlisted files left out"
     yield Done({}, message=f"{message}; {empty} posts without text.")
+
+
+def _table(archive: Archive) -> Iterator[dict[str, str]]:
+    """The rows of posts.csv."""
+    with archive.lines(archive.find(POSTS_TABLE)[0]) as lines:
+        yield from csv.DictReader(lines)
 
 
 def _archive(reading: Reading, base: str) -> Iterator[dict[str, Any]]:

@@ -6,11 +6,13 @@ A long post is twice in an archive: cut off among the tweets, and whole, under a
 import html
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from twin_assets.core.archives import Archive
+from twin_assets.core.documents import RawDocument
 from twin_assets.core.errors import InputError
 from twin_assets.core.sources.base import Done, Event, Found, Platform, Reading, WaitingError, moment, web_address
 
@@ -21,6 +23,7 @@ HOW_TO_EXPORT = (
     "Reading X through its API is paid; ask for your archive (Settings > Your account > Download an archive of your "
     "data) and import the ZIP."
 )
+OWN, RETWEET, STRANGER = 0, -1, -2  # in place of the number of the tweet that is answered
 _DATE = "%a %b %d %H:%M:%S %z %Y"
 
 
@@ -45,58 +48,69 @@ def collect(reading: Reading) -> Iterator[Event]:
 def is_export(archive: Archive) -> bool:
     """Known by its tweets."""
     names = archive.find(TWEETS)
-    return bool(names) and "window.YTD." in archive.text(names[0])[:200]
+    return bool(names) and "window.YTD." in archive.head(names[0], 200)
 
 
 def read_export(reading: Reading, archive: Archive) -> Iterator[Event]:
-    """One document a thread (mostly of one tweet), under the id of its first tweet."""
-    tweets = [tweet for name in archive.find(TWEETS) for tweet in read_tweets(archive.text(name))]
-    _check_count(archive, "tweets", len(tweets))
-    tweets = list({tweet["id_str"]: tweet for tweet in tweets}.values())  # parts may overlap
-    notes = [note for name in archive.find(NOTES) for note in read_notes(archive.text(name))]
-    long = match_notes(tweets, notes)
-    known = {tweet["id_str"]: tweet for tweet in tweets}
+    """One document a thread (mostly of one tweet), under the id of its first tweet.
+
+    Goes through the tweets twice: first for who answers whom, then for the texts, of which only those of threads that
+    are not yet whole are held.
+    """
+    parents = _parents(archive)
+    roots = {number: root for number in parents if (root := _root(number, parents)) is not None}
+    lengths = Counter(roots.values())
+    notes = LongPosts(read_notes(archive))
     user = _screen_name(archive)
-    threads: dict[str, list[Mapping[str, Any]]] = {}
-    retweets = replies = 0
-    for tweet in sorted(tweets, key=lambda each: int(each["id_str"])):
-        if tweet["full_text"].startswith("RT @"):
-            retweets += 1
+    seen: set[int] = set()
+    waiting: dict[int, dict[int, Mapping[str, Any]]] = {}
+    for tweet in read_tweets(archive):
+        number = int(tweet["id_str"])
+        if number in seen:  # parts may overlap
             continue
-        first = _thread(tweet, known)
-        if first is None:
-            replies += 1
-        else:
-            threads.setdefault(first, []).append(tweet)
-    for first, parts in threads.items():
-        yield Found(
-            reading.document(
-                external_id=first,
-                category="post",
-                url=f"https://x.com/{user or 'i/web'}/status/{first}",
-                title="",
-                content="\n\n".join(filter(None, (long.get(each["id_str"]) or tweet_text(each) for each in parts))),
-                content_type="text/plain",
-                published_at=_moment(parts[0].get("created_at", "")),
-                metadata={"tweets": [part["id_str"] for part in parts]},
-            )
-        )
-    message = f"{retweets} retweets and {replies} replies to other people left out."
-    if len(notes) > len(long):
-        message += f" {len(notes) - len(long)} of {len(notes)} long posts are none of these tweets' and were left out."
+        seen.add(number)
+        part = {"created_at": tweet.get("created_at", ""), "text": notes.take(tweet) or tweet_text(tweet)}
+        if number not in roots:
+            continue
+        first = roots[number]
+        thread = waiting.setdefault(first, {})
+        thread[number] = part
+        if len(thread) == lengths[first]:
+            yield Found(_document(reading, user, waiting.pop(first)))
+    retweets = sum(parent == RETWEET for parent in parents.values())
+    message = f"{retweets} retweets and {len(parents) - retweets - len(roots)} replies to other people left out."
+    if notes.left:
+        message += f" {notes.left} of {notes.count} long posts are none of these tweets' and were left out."
     yield Done({}, message=message)
 
 
-def read_tweets(text: str) -> list[dict[str, Any]]:
-    """The tweets of one file of the archive, `window.YTD.tweets.part0 = [...]`; raises InputError."""
-    rows = [row.get("tweet", row) for row in _assigned(text, "tweets") if isinstance(row, dict)]
-    return [row for row in rows if "id_str" in row and "full_text" in row]
+def _document(reading: Reading, user: str, parts: Mapping[int, Mapping[str, Any]]) -> RawDocument:
+    """A thread's document: `parts` by their numbers."""
+    numbers = sorted(parts)
+    return reading.document(
+        external_id=str(numbers[0]),
+        category="post",
+        url=f"https://x.com/{user or 'i/web'}/status/{numbers[0]}",
+        title="",
+        content="\n\n".join(filter(None, (parts[number]["text"] for number in numbers))),
+        content_type="text/plain",
+        published_at=_moment(parts[numbers[0]]["created_at"]),
+        metadata={"tweets": [str(number) for number in numbers]},
+    )
 
 
-def read_notes(text: str) -> list[tuple[int, str]]:
-    """(second, text with its links expanded) of every note tweet of one file; raises InputError."""
-    notes = []
-    for row in _assigned(text, "note tweets"):
+def read_tweets(archive: Archive) -> Iterator[dict[str, Any]]:
+    """The tweets of an archive, as its files hold them; raises InputError."""
+    for name in archive.find(TWEETS):
+        for row in archive.json_rows(name):
+            tweet = row.get("tweet", row) if isinstance(row, dict) else {}
+            if "id_str" in tweet and "full_text" in tweet:
+                yield tweet
+
+
+def read_notes(archive: Archive) -> Iterator[tuple[int, str]]:
+    """(second, text with its links expanded) of every note tweet; raises InputError."""
+    for row in (row for name in archive.find(NOTES) for row in archive.json_rows(name)):
         note = row.get("noteTweet", row)
         core = note.get("core") or {}
         body = html.unescape(str(core.get("text") or ""))
@@ -104,28 +118,31 @@ def read_notes(text: str) -> list[tuple[int, str]]:
             body = body.replace(link.get("shortUrl") or "\0", link.get("expandedUrl") or link.get("shortUrl") or "")
         made = moment(note.get("createdAt"))
         if made is not None and body.strip():
-            notes.append((int(made.timestamp()), body.strip()))
-    return notes
+            yield int(made.timestamp()), body.strip()
 
 
-def match_notes(tweets: Iterable[Mapping[str, Any]], notes: Iterable[tuple[int, str]]) -> dict[str, str]:
-    """Id of a tweet to the whole text of the long post it is the beginning of.
+class LongPosts:
+    """The texts of the note tweets, (second, text) each, waiting for the tweets they are the whole of.
 
-    They are of one second, and the note begins with the tweet's words, at least after the leading @mentions.
+    Both are of one second, and the note begins with the tweet's words, at least after the leading @mentions.
     """
-    waiting: dict[int, list[str]] = {}
-    for second, body in notes:
-        waiting.setdefault(second, []).append(body)
-    found = {}
-    for tweet in tweets:
-        made = _moment(str(tweet.get("created_at", "")))
-        bodies = waiting.get(int(made.timestamp()), []) if made else []
+
+    def __init__(self, notes: Iterable[tuple[int, str]]) -> None:
+        self._waiting: dict[int, list[str]] = {}
+        for second, body in notes:
+            self._waiting.setdefault(second, []).append(body)
+        self.count = self.left = sum(map(len, self._waiting.values()))
+
+    def take(self, tweet: Mapping[str, Any]) -> str | None:
+        """The whole text of a tweet, None where it is no long post's beginning; each text is given once."""
+        made = _moment(str(tweet.get("created_at", ""))) if self._waiting else None
+        bodies = self._waiting.get(int(made.timestamp()), []) if made else []
         for body in bodies:
             if _begins(body, tweet_text(tweet)):
-                found[str(tweet["id_str"])] = body
                 bodies.remove(body)
-                break
-    return found
+                self.left -= 1
+                return body
+        return None
 
 
 def _begins(body: str, text: str) -> bool:
@@ -135,13 +152,32 @@ def _begins(body: str, text: str) -> bool:
     return bool(bare_start) and (plain.startswith(start) or bare_body.startswith(bare_start))
 
 
-def _assigned(text: str, what: str) -> list[Any]:
-    """The JSON after `window.YTD.….part0 =`."""
-    try:
-        rows = json.loads(text[text.index("=") + 1 :].rstrip().rstrip(";"))
-    except ValueError as error:
-        raise InputError(f"The archive's {what} cannot be read ({error}); download it again.") from error
-    return rows if isinstance(rows, list) else []
+def _parents(archive: Archive) -> dict[int, int]:
+    """Number of every tweet to the number of the one it answers; OWN, RETWEET and STRANGER stand for no such tweet.
+
+    Raises InputError where the archive's manifest promises more tweets.
+    """
+    parents = {}
+    count = 0
+    for tweet in read_tweets(archive):
+        count += 1
+        answered = tweet.get("in_reply_to_status_id_str")
+        parent = int(answered) if answered else STRANGER if tweet.get("in_reply_to_user_id_str") else OWN
+        parents[int(tweet["id_str"])] = RETWEET if tweet["full_text"].startswith("RT @") else parent
+    _check_count(archive, "tweets", count)
+    return parents
+
+
+def _root(number: int, parents: Mapping[int, int]) -> int | None:
+    """The first tweet of the thread a tweet is part of; None where it answers somebody else or is a retweet."""
+    seen: set[int] = set()
+    while number not in seen:
+        seen.add(number)
+        parent = parents.get(number, STRANGER)
+        if parent == OWN:
+            return number
+        number = parent
+    return None
 
 
 def _check_count(archive: Archive, kind: str, count: int) -> None:
@@ -170,18 +206,6 @@ def tweet_text(tweet: Mapping[str, Any]) -> str:
     for picture in entities.get("media", []):
         text = text.replace(picture["url"], "")
     return html.unescape(text).strip()
-
-
-def _thread(tweet: Mapping[str, Any], known: Mapping[str, Mapping[str, Any]]) -> str | None:
-    """Id of the first tweet of the thread this one is part of; None where it answers somebody else."""
-    seen: set[str] = set()
-    while tweet.get("in_reply_to_status_id_str") or tweet.get("in_reply_to_user_id_str"):
-        parent = str(tweet.get("in_reply_to_status_id_str"))
-        if parent not in known or parent in seen or known[parent]["full_text"].startswith("RT @"):
-            return None
-        seen.add(parent)
-        tweet = known[parent]
-    return str(tweet["id_str"])
 
 
 def _screen_name(archive: Archive) -> str:
