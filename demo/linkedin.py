@@ -1,6 +1,6 @@
 """LinkedIn's Member Data Portability API over the demo content: snapshot and change log, for a token.
 
-The snapshot of posts is the export's Shares.csv; `linkedin-api/ARTICLES.json` and `linkedin-api/changes.json` (events)
+The snapshot of posts is the export's Shares.csv, that of comments its Comments.csv; `linkedin-api/ARTICLES.json` and `linkedin-api/changes.json` (events)
 may be added to the content.
 """
 
@@ -45,6 +45,9 @@ class LinkedIn:
     def _rows(self, domain: str) -> list[dict[str, Any]]:
         if domain == "MEMBER_SHARE_INFO" and "linkedin/Shares.csv" in self.content:
             return list(csv.DictReader(io.StringIO(self.content.text("linkedin/Shares.csv"), newline="")))
+        if domain == "ALL_COMMENTS" and "linkedin/Comments.csv" in self.content:
+            table = io.StringIO(self.content.text("linkedin/Comments.csv"), newline="")
+            return list(csv.DictReader(table, escapechar="\\"))
         rows: list[dict[str, Any]] = json.loads(self.content.get(f"linkedin-api/{domain}.json", b"[]"))
         return rows
 

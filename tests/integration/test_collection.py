@@ -22,6 +22,7 @@ from tests.integration.collecting import (  # noqa: F401
 from twin_assets.core.authors import Author
 from twin_assets.core.collection import add_source, import_export, source_states
 from twin_assets.core.errors import InputError, UnknownAuthorError
+from twin_assets.core.features import corpus, update_corpus
 from twin_assets.core.ledger import SourceStates
 from twin_assets.core.workspace import Workspace
 from twin_assets.settings import Settings
@@ -375,9 +376,12 @@ def test_no_source_no_result(workspace):
 def test_the_real_linkedin_export_arrives_whole(workspace, shared_data):
     import_export(workspace, "ada", shared_data / "linkedin_export_sanand")
     result = collect(workspace, "linkedin")
-    assert (result.new, result.unchanged, result.quarantined) == (184, 0, 0)
+    assert (result.new, result.unchanged, result.quarantined) == (184 + 323, 0, 0)
     assert result.message.startswith("188 rows with text are 184 posts")
-    texts = [row["content"] for row in rows(workspace).values()]
+    texts = [row["content"] for name, row in rows(workspace).items() if not name.startswith("comment:")]
     assert sum("\n" in text for text in texts) >= 169
     assert any("𝗪𝗛𝗔𝗧?" in text for text in texts)
-    assert counts(collect(workspace, "linkedin"))[:4] == ("ok", 0, 0, 184)
+    update_corpus(workspace, "ada")
+    accepted = corpus(workspace.lake, "ada")
+    assert accepted.height == 184  # comments are collected and kept out of the corpus
+    assert counts(collect(workspace, "linkedin"))[:4] == ("ok", 0, 0, 184 + 323)

@@ -36,7 +36,7 @@ def clean_documents(raw: pl.DataFrame) -> pl.DataFrame:
 
 def _clean(row: dict[str, Any]) -> Document:
     title = _plain_title(row["title"])
-    text, redactions, rejected = "", 0, row["quarantine"]
+    text, redactions, rejected = "", 0, row["quarantine"] or _reason_to_leave_out(row)
     if rejected is None:
         text, redactions = redact(_text(row, title))
         rejected = _reason_to_reject(text, row["category"])
@@ -67,6 +67,12 @@ def _plain_title(title: str) -> str:
     return " ".join(_CONTROL.sub("", title).split())
 
 
+def _reason_to_leave_out(row: dict[str, Any]) -> str | None:
+    """LinkedIn's comments begin with the name of the person they answer and mean little without that person's words."""
+    comment = row["platform"] == "linkedin" and _metadata(row).get("kind") == "comment"
+    return "it is a comment on somebody else's words" if comment else None
+
+
 def _reason_to_reject(text: str, category: str) -> str | None:
     if not text.strip():
         return "nothing is left of it after cleaning"
@@ -81,5 +87,10 @@ def _reason_to_reject(text: str, category: str) -> str | None:
 
 def _language(row: dict[str, Any]) -> str | None:
     """The language the platform itself gives, if any."""
-    language = json.loads(row["metadata"] or "{}").get("language")
+    language = _metadata(row).get("language")
     return language if isinstance(language, str) and language else None
+
+
+def _metadata(row: dict[str, Any]) -> dict[str, Any]:
+    metadata: dict[str, Any] = json.loads(row["metadata"] or "{}")
+    return metadata

@@ -3,11 +3,11 @@
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from twin_assets.core.archives import Archive
 from twin_assets.core.authors import Author, Source
@@ -16,6 +16,7 @@ from twin_assets.core.errors import InputError, TwinError
 from twin_assets.core.web import WebClient
 from twin_assets.settings import Settings
 
+CLOCKS_DIFFER = timedelta(days=1)  # a date this far ahead is a time zone's or a clock's doing
 IMPORTS = "imports/"  # a location that starts so is an imported export, relative to settings.home
 
 
@@ -87,8 +88,16 @@ class Reading:
     known: Callable[[], Mapping[str, str]] = field(default=lambda: {})
 
     def document(self, **values: Any) -> RawDocument:
-        """A RawDocument of this source; halves of surrogate pairs, which no table can hold, become U+FFFD."""
+        """A RawDocument of this source, under its canonical address.
+
+        A date that cannot be (see is_sane) is kept as `stated_date` in the metadata, and the document has none. Halves
+        of surrogate pairs, which no table can hold, become U+FFFD.
+        """
         values = {name: _storable(value) if isinstance(value, str) else value for name, value in values.items()}
+        values["url"] = canonical(values["url"])
+        stated = values.get("published_at")
+        if stated is not None and not is_sane(stated):
+            values |= {"published_at": None, "metadata": {**values.get("metadata", {}), "stated_date": str(stated)}}
         return RawDocument(author=self.author.id, platform=self.source.platform, source=self.source.key, **values)
 
     @property
@@ -172,6 +181,28 @@ def moment(text: object) -> datetime | None:
             continue
         return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
     return None
+
+
+def is_sane(date: datetime) -> bool:
+    """Whether something can have been published then: not in the future, and not at a computer's zero (1970, year 1).
+
+    A day ahead is taken, as clocks and time zones differ.
+    """
+    first, last = datetime(1900, 1, 1, tzinfo=UTC), datetime.now(UTC) + CLOCKS_DIFFER
+    return first < date <= last and date.date() != datetime(1970, 1, 1).date()
+
+
+def canonical(url: str) -> str:
+    """An address without what only says where a reader came from; every other address stays as it is."""
+    from twin_assets.core.cleaning.boilerplate import is_tracking_parameter
+
+    address, mark, rest = url.partition("?")
+    query, hash_, fragment = rest.partition("#")
+    parts = query.split("&")
+    kept = [part for part in parts if not any(is_tracking_parameter(*pair) for pair in parse_qsl(part, True))]
+    if not mark or len(kept) == len(parts):
+        return url
+    return address + ("?" + "&".join(kept) if kept else "") + hash_ + fragment
 
 
 def plain_words(content: str, content_type: str) -> int:

@@ -1,15 +1,31 @@
-"""A folder of Markdown, text, HTML, PDF and DOCX files; front matter (YAML or TOML) is read, drafts are left out."""
+"""A folder of Markdown, text, HTML, PDF and DOCX files; front matter (YAML or TOML) is read.
+
+Left out, as the makers of sites leave them out: drafts (by front matter, or in a folder of drafts) and what its front
+matter dates in the future, which is read when its day has come.
+"""
 
 import html
 import re
 import tomllib
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from twin_assets.core.documents import Category, RawDocument
 from twin_assets.core.errors import InputError, SourceError
-from twin_assets.core.sources.base import Done, Event, Found, Kept, Platform, Reading, moment, plain_words
+from twin_assets.core.sources.base import (
+    CLOCKS_DIFFER,
+    Checkpoint,
+    Done,
+    Event,
+    Found,
+    Kept,
+    Platform,
+    Reading,
+    moment,
+    plain_words,
+)
 from twin_assets.core.sources.office_files import read_docx, read_pdf
 from twin_assets.core.sources.quarantine import EMPTY, judge_page
 
@@ -27,6 +43,7 @@ OFFICE = (".pdf", ".docx")
 LARGEST = 5_000_000  # bytes; no prose file is larger
 LARGEST_OFFICE = 100_000_000  # bytes of a PDF or DOCX, which hold pictures
 SHORT = 1500  # characters; what is shorter and has no title is a post
+_DRAFTS = re.compile(r"(.+[-_]|_)?drafts", re.IGNORECASE)  # a folder of drafts
 _FRONT_MATTER = re.compile(r"\A(---|\+\+\+)[ \t]*\n(.*?)\n\1[ \t]*(?:\n|\Z)", re.DOTALL)
 _HEADING = re.compile(r"\A\s*(?:#[ \t]+(.+?)[ \t]*#*|(.+)\n=+)[ \t]*$", re.MULTILINE)
 
@@ -45,8 +62,10 @@ def collect(reading: Reading) -> Iterator[Event]:
     if not folder.is_dir():
         raise SourceError(f"The folder {folder} is not there; restore it or remove the source.")
     before = reading.cursor.get("files", {})
+    so_far = dict(before)
     seen: dict[str, list[int]] = {}
     unreadable: dict[str, str] = {}
+    scheduled = 0
     for path in _files(folder):
         name = path.relative_to(folder).as_posix()
         try:
@@ -54,10 +73,16 @@ def collect(reading: Reading) -> Iterator[Event]:
             seen[name] = [facts.st_mtime_ns, facts.st_size]
             if before.get(name) == seen[name]:
                 yield Kept(name)
-            elif path.suffix.lower() in OFFICE and facts.st_size <= LARGEST_OFFICE:
+                continue
+            if path.suffix.lower() in OFFICE and facts.st_size <= LARGEST_OFFICE:
                 yield Found(_office_document(reading, name, path))
             elif facts.st_size <= LARGEST:
                 yield from _found(reading, name, path.read_bytes())
+            so_far[name] = seen[name]
+            yield Checkpoint({"files": so_far})
+        except _ScheduledError:
+            scheduled += 1
+            del seen[name]
         except OSError as error:
             unreadable[name] = error.strerror or "cannot be opened"
         except InputError as error:
@@ -65,11 +90,21 @@ def collect(reading: Reading) -> Iterator[Event]:
         if name in unreadable:
             seen.pop(name, None)
             yield Kept(name)
-    message = ""
+    yield Done({"files": seen}, complete=True, message=_message(unreadable, scheduled))
+
+
+class _ScheduledError(Exception):
+    """A file's day has not come."""
+
+
+def _message(unreadable: dict[str, str], scheduled: int) -> str:
+    parts = []
     if unreadable:
         name, why = next(iter(unreadable.items()))
-        message = f"{len(unreadable)} files cannot be read, among them {name}: {why}."
-    yield Done({"files": seen}, complete=True, message=message)
+        parts.append(f"{len(unreadable)} files cannot be read, among them {name}: {why}.")
+    if scheduled:
+        parts.append(f"{scheduled} files are dated in the future and are read when their day has come.")
+    return " ".join(parts)
 
 
 def split_front_matter(text: str) -> tuple[dict[str, Any], str]:
@@ -108,6 +143,7 @@ def _files(folder: Path) -> Iterator[Path]:
     for path in sorted(folder.rglob("*")):
         parts = path.relative_to(folder).parts
         hidden = any(part.startswith(".") or part == "node_modules" for part in parts)
+        hidden = hidden or any(_DRAFTS.fullmatch(part) for part in parts[:-1])
         if path.suffix.lower() in TYPES and not hidden and path.is_file() and not path.is_symlink():
             yield path
 
@@ -119,6 +155,9 @@ def _found(reading: Reading, name: str, data: bytes) -> Iterator[Found]:
     kind = TYPES[Path(name).suffix.lower()]
     if fields.get("draft") is True or fields.get("published") is False or not body.strip():
         return
+    dated = moment(fields.get("date") or fields.get("published_at"))
+    if dated is not None and dated > datetime.now(UTC) + CLOCKS_DIFFER:
+        raise _ScheduledError
     title = str(fields.get("title") or "").strip() or heading(body)
     problem = None
     if kind == "text/html" and re.search(r"<(html|body)\b", body[:5000], re.IGNORECASE):
@@ -137,7 +176,7 @@ def _found(reading: Reading, name: str, data: bytes) -> Iterator[Found]:
             title=title,
             content=body,
             content_type=kind,
-            published_at=moment(fields.get("date") or fields.get("published_at")),
+            published_at=dated,
             metadata={"path": name},
             quarantine=problem.reason if problem else None,
             remedy=problem.remedy if problem else None,

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Any
+from urllib.parse import quote
 
 from twin_assets.core.documents import RawDocument
 from twin_assets.core.errors import FetchError, InputError, RateLimitedError, SourceError
@@ -189,7 +190,7 @@ def _document(reading: Reading, row: Mapping[str, Any], file: OwnFile) -> RawDoc
     return reading.document(
         external_id=f"{row['full_name']}/{file.path}",
         category=file.category,
-        url=f"{row['html_url']}/blob/{row['default_branch']}/{file.path}",
+        url=f"{row['html_url']}/blob/{quote(row['default_branch'])}/{quote(file.path)}",
         title=file.title or (row["name"] if readme else f"{row['name']}/{file.path}"),
         content=file.content,
         content_type=file.content_type,

@@ -95,14 +95,18 @@ def commit_prose(row: Mapping[str, Any]) -> tuple[str, str]:
     return subject.strip(), re.sub(r"\n{3,}", "\n\n", body)
 
 
-def issues(reading: Reading, api: GitHubApi, known: Mapping[str, str]) -> Iterator[Event | dict[str, str]]:
-    """Public issues and pull requests the person opened, anywhere; at the end their ids with the time of change.
+def issues(reading: Reading, api: GitHubApi, state: Mapping[str, Any]) -> Iterator[Event | dict[str, Any]]:
+    """Public issues and pull requests the person opened, anywhere; after each page the state to go on from.
 
-    Newest changes first: the reading ends where what follows is known and nothing is missing of the total.
+    Newest changes first: the reading ends where what follows is `known` and nothing is missing of the total. A reading
+    that was broken off has `seen` some and goes on at what was changed `until` then.
     """
-    seen: dict[str, str] = {}
-    window, total = "", 0
+    known: Mapping[str, str] = state.get("known", {})
+    seen: dict[str, str] = dict(state.get("seen", {}))
+    total, until = int(state.get("total", 0)), str(state.get("until", ""))
+    yield from map(Kept, seen)
     while True:
+        window = f" updated:<={until}" if until else ""
         query = quote_plus(f"author:{api.login} is:public{window}")
         shown, last = 0, ""
         address = f"/search/issues?q={query}&sort=updated&order=desc&per_page=100"
@@ -116,26 +120,28 @@ def issues(reading: Reading, api: GitHubApi, known: Mapping[str, str]) -> Iterat
                 name = found.external_id
                 if known.get(name) == last and len({*known, *seen, name}) == total:
                     yield Kept(ISSUES)
-                    yield {**known, **seen}
+                    yield {"known": {**known, **seen}}
                     return
                 seen[name] = last
                 if len(found.content.split()) >= WORDS:
                     yield Found(found)
             if answer.get("incomplete_results"):  # GitHub gave up: what it did not show is not gone
                 yield Kept(ISSUES)
-                yield {**known, **seen}
+                yield {"known": {**known, **seen}}
                 return
-        if shown < SEARCHED or window == f" updated:<={last}":
-            yield seen
+            yield {"known": known, "seen": seen, "total": total, "until": last or until}
+        if shown < SEARCHED or until == last:
+            yield {"known": seen}
             return
-        window = f" updated:<={last}"
+        until = last
 
 
 def gists(reading: Reading, api: GitHubApi, state: Mapping[str, Any]) -> Iterator[Event | dict[str, Any]]:
-    """The texts and code of the person's public gists, at the end the listing's state; changed ones are read."""
+    """The texts and code of the person's public gists; after each one that changed and was read the listing's state."""
     known = state if state.get("key") == api.key else {}
     before: Mapping[str, str] = state.get("gists", {})
     now: dict[str, str] = {}
+    so_far = dict(before)
     etag = None
     for page in api.pages(f"/users/{api.login}/gists?per_page=100", etag=known.get("etag")):
         if page.not_modified:
@@ -154,6 +160,8 @@ def gists(reading: Reading, api: GitHubApi, state: Mapping[str, Any]) -> Iterato
                 own = None if file.get("truncated") else own_text(path, str(file.get("content") or "").encode())
                 if own is not None:
                     yield Found(_gist_file(reading, row, own))
+            so_far[row["id"]] = row["updated_at"]
+            yield {"gists": so_far}  # without validators: the listing has to be seen again
     yield {"key": api.key, "etag": etag, "gists": now}
 
 

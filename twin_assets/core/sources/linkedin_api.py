@@ -1,4 +1,4 @@
-"""LinkedIn's Member Data Portability API (DMA): a member's own posts and articles, in the EEA and Switzerland.
+"""LinkedIn's Member Data Portability API (DMA): a member's posts, articles and comments, in the EEA and Switzerland.
 
 The snapshot is the whole history and lags by days; the change log is what happened in the last 28 days. A text the
 change log brought is therefore not taken back by an older snapshot.
@@ -16,7 +16,7 @@ from twin_assets.core.sources.base import Reading
 from twin_assets.core.web import WebResponse, shown
 
 PUBLIC_API = "https://api.linkedin.com"
-DOMAINS = ("MEMBER_SHARE_INFO", "ARTICLES")
+DOMAINS = ("MEMBER_SHARE_INFO", "ARTICLES", "ALL_COMMENTS")
 VERSION = "202312"  # the only one LinkedIn takes
 LOG_DAYS = 28.0  # how far back the change log reaches
 SNAPSHOT_DAYS = 7.0  # how old a snapshot may be before it is read again
@@ -41,10 +41,13 @@ class PortabilityApi:
     reading: Reading
     notes: list[str] = field(default_factory=list)
 
-    def snapshot(self, domain: str) -> Iterator[dict[str, str]]:
-        """Rows of a domain, keyed like the export's columns; `start` counts pages, and an error marks the end."""
+    def snapshot(self, domain: str, first: int = 0) -> Iterator[tuple[int, list[dict[str, str]]]]:
+        """(page, its rows) of a domain from a page on, keyed like the export's columns.
+
+        `start` counts pages, and an error marks the end.
+        """
         before: Any = None
-        for page in range(MOST_PAGES):
+        for page in range(first, MOST_PAGES):
             response = self._get("memberSnapshotData", {"q": "criteria", "domain": domain, "start": page})
             if response is None:
                 if page == 0:
@@ -54,9 +57,9 @@ class PortabilityApi:
             if not elements or elements == before:
                 return
             before = elements
-            for element in elements:
-                for row in element.get("snapshotData") or []:
-                    yield {str(name): str(value or "") for name, value in row.items()}
+            own = [element for element in elements if element.get("snapshotDomain", domain) == domain]
+            rows = [row for element in own for row in element.get("snapshotData") or []]
+            yield page, [{str(name): str(value or "") for name, value in row.items()} for row in rows]
 
     def changes(self, since: int) -> tuple[dict[str, Change], int]:
         """(last change of every post touched since then, time of the newest event), in epoch milliseconds.

@@ -77,9 +77,14 @@ def read_sitemap(reading: Reading, address: str, depth: int = 0) -> Iterator[tup
     rows = [{_name(field): (field.text or "").strip() for field in row} for row in root if isinstance(row.tag, str)]
     host = urlsplit(address).hostname
     if _name(root) == "sitemapindex" and depth < 2:
-        for row in rows[:SITEMAPS]:
-            if urlsplit(row.get("loc", "")).hostname == host:
-                yield from read_sitemap(reading, row["loc"], depth + 1)
+        own = [row["loc"] for row in rows if urlsplit(row.get("loc", "")).hostname == host]
+        if len(own) > SITEMAPS:  # to read some of them would make the pages of the others look removed
+            raise SourceError(
+                f"The sitemap {shown(address)} lists {len(own)} others, more than {SITEMAPS}; give the address of the "
+                "one that lists the posts."
+            )
+        for each in own:
+            yield from read_sitemap(reading, each, depth + 1)
     elif _name(root) == "urlset":
         for row in rows:
             parts = urlsplit(row.get("loc", ""))

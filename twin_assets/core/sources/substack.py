@@ -84,16 +84,17 @@ def collect(reading: Reading) -> Iterator[Event]:
             posts[name] = print_
             yield Checkpoint({**reading.cursor, "posts": posts})
         seen[name] = print_
-    stamps: dict[str, str] = dict(reading.cursor.get("notes", {}))
+    state: dict[str, Any] = dict(reading.cursor.get("notes", {}))
     message = ""
-    for event in notes(reading, person, stamps, INTERVAL) if person is not None else ():
+    for event in notes(reading, person, state, INTERVAL) if person is not None else ():
         if isinstance(event, dict):
-            stamps = event
+            state = event
+            yield Checkpoint({**reading.cursor, "posts": posts, "notes": state})
         elif isinstance(event, str):
             message = event
         else:
             yield event
-    yield Done({"posts": seen, "notes": stamps, **feed_state}, complete=True, message=message)
+    yield Done({"posts": seen, "notes": state, **feed_state}, complete=True, message=message)
 
 
 def post_document(reading: Reading, base: str, row: Mapping[str, Any], post: Mapping[str, Any]) -> RawDocument:

@@ -27,15 +27,18 @@ def is_foreign(row: Mapping[str, Any], person: int | None) -> bool:
 
 
 def notes(
-    reading: Reading, person: int, known: Mapping[str, str], interval: float
-) -> Iterator[Event | dict[str, str] | str]:
-    """A person's notes, newest first, as far as they are not known; then {id: time of change} of all of them.
+    reading: Reading, person: int, state: Mapping[str, Any], interval: float
+) -> Iterator[Event | dict[str, Any] | str]:
+    """A person's notes, newest first, as far as they are not known; after each page the state to go on from.
 
-    A page of nothing but known notes ends the reading. Where Substack refuses, a sentence says so instead.
+    state: `known` {id: time of change} of a whole reading; one that was broken off has `seen` some and goes on `after`
+    them. A page of nothing but known notes ends the reading. Where Substack refuses, a sentence says so.
     """
     base = (reading.source.api_url or reading.source.location).rstrip("/")  # every publication's host answers it
-    seen: dict[str, str] = {}
-    after = ""
+    known: Mapping[str, str] = state.get("known", {})
+    seen: dict[str, str] = dict(state.get("seen", {}))
+    after = str(state.get("after", ""))
+    yield from map(Kept, seen)
     for _ in range(MOST_PAGES):
         query: dict[str, str | int] = {"types": "note", **({"cursor": after} if after else {})}
         try:
@@ -47,6 +50,7 @@ def notes(
             raise
         except (FetchError, SourceError) as error:
             yield Kept(NOTES)
+            yield {"known": known}
             yield f"Notes could not be read ({error})"
             return
         page = [row["comment"] for row in answer.get("items") or [] if _is_own(row, person)]
@@ -57,12 +61,13 @@ def notes(
         seen |= stamps
         if over:
             yield Kept(NOTES)
-            yield {**known, **seen}
+            yield {"known": {**known, **seen}}
             return
         if not answer.get("nextCursor") or answer["nextCursor"] == after:
             break
         after = str(answer["nextCursor"])
-    yield seen
+        yield {"known": known, "seen": seen, "after": after}
+    yield {"known": seen}
 
 
 def _is_own(row: Mapping[str, Any], person: int) -> bool:
