@@ -5,6 +5,7 @@ from typing import Any
 
 import dagster as dg
 
+from twin_assets.defs.alerts import run_failed
 from twin_assets.defs.automation import DERIVES
 from twin_assets.defs.collection import assets as collection
 from twin_assets.defs.collection import sensors as collection_sensors
@@ -78,6 +79,8 @@ def build_defs(resource_overrides: Mapping[str, Any] | None = None, settings: Se
         sensors=[
             collection_sensors.new_authors,
             collection_sensors.inbox,
+            collection_sensors.wait_is_over,
+            run_failed,
             training_sensors.enough_is_new,
             release_sensors.new_model,
             release_sensors.approval_given,

@@ -3,6 +3,7 @@
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal, Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -23,6 +24,9 @@ class Settings(BaseSettings):
 
     lake_uri: str | None = Field(
         default=None, description="Where the Delta tables live; default `<home>/lake`, or s3://…"
+    )
+    lake_retention_days: float = Field(
+        default=30.0, ge=1, description="Days for which every version of every table can be read."
     )
     s3_endpoint_url: str | None = None
     s3_region: str = "us-east-1"
@@ -48,6 +52,10 @@ class Settings(BaseSettings):
         default=None, description="OAuth token of LinkedIn's Member Data Portability API."
     )
     request_timeout: float = Field(default=20.0, description="Seconds a remote read may take.")
+    time_zone: str = Field(default="UTC", description="IANA name of the zone that authors' timetables are read in.")
+    alert_webhook: SecretStr | None = Field(
+        default=None, description="Address that is told of failed runs; may hold a token, so it is kept out of logs."
+    )
 
     host: str = Field(default="127.0.0.1", description="Address the serving API binds to.")
     port: int = Field(default=8100, description="Port of the serving API.")
@@ -64,6 +72,15 @@ class Settings(BaseSettings):
     def _absolute(cls, value: Path) -> Path:
         # Processes started from here have other working folders.
         return value.expanduser().resolve()
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ValueError, ZoneInfoNotFoundError) as error:
+            raise ValueError(f"TWIN_TIME_ZONE {value!r} is no time zone; write one such as Europe/Amsterdam") from error
+        return value
 
     @model_validator(mode="after")
     def _own_serving_url(self) -> Self:

@@ -1,48 +1,19 @@
 """Sensors and the timetable: what they ask for, when, and what they leave alone."""
 
-import os
 import shutil
-import time
 from datetime import UTC, datetime
 
-import dagster as dg
 import pytest
-from dagster_aws.s3 import S3Resource
 
 from demo.exports import linkedin_export
-from twin_assets.core.authors import Author
-from twin_assets.core.workspace import Workspace
-from twin_assets.definitions import defs
-from twin_assets.defs.collection.sensors import collect_on_timetable, inbox, new_authors
+from tests.graph.ticks import instance, resource, settle, tick, tick_timetable  # noqa: F401  fixtures
+from twin_assets.core.authors import Author, Source
+from twin_assets.defs.collection.sensors import inbox, new_authors
 from twin_assets.defs.partitions import AUTHOR_PARTITION
 from twin_assets.defs.release.sensors import approval_given, new_model
 from twin_assets.defs.training.sensors import enough_is_new
-from twin_assets.resources.workspace import WorkspaceResource
 
-
-@pytest.fixture
-def resource(workspace: Workspace) -> WorkspaceResource:
-    return WorkspaceResource(home=str(workspace.settings.home), s3=S3Resource())
-
-
-@pytest.fixture
-def instance(tmp_path):
-    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
-        yield instance
-
-
-def tick(sensor, instance, resource):
-    repository = defs.get_repository_def()
-    with dg.build_sensor_context(
-        instance=instance, instance_ref=instance.get_ref(), resources={"workspace": resource}, repository_def=repository
-    ) as context:
-        return sensor.evaluate_tick(context)
-
-
-def settle(*paths) -> None:
-    """Let files look as if they had lain there for a while."""
-    for path in paths:
-        os.utime(path, (time.time() - 60, time.time() - 60))
+FEED = (Source(platform="feed", location="https://ada.example/feed"),)
 
 
 def test_an_author_added_anywhere_gets_a_partition_once(workspace, resource, instance):
@@ -102,17 +73,24 @@ def test_a_file_still_being_written_is_left_alone(workspace, resource, instance)
 def test_only_authors_whose_own_timetable_fell_due_are_collected(
     workspace, resource, instance, schedule, hour, minute, due
 ):
-    workspace.authors.save(Author(id="ada", name="Ada", schedule=schedule))
-    workspace.authors.save(Author(id="new", name="Not in the graph yet", schedule="0 6 * * *"))
+    workspace.authors.save(Author(id="ada", name="Ada", schedule=schedule, sources=FEED))
+    workspace.authors.save(Author(id="new", name="Not in the graph yet", schedule="0 6 * * *", sources=FEED))
     instance.add_dynamic_partitions(AUTHOR_PARTITION, ["ada"])
-    with dg.build_schedule_context(
-        instance=instance,
-        resources={"workspace": resource},
-        repository_def=defs.get_repository_def(),
-        scheduled_execution_time=datetime(2026, 3, 2, hour, minute, tzinfo=UTC),
-    ) as context:
-        requests = collect_on_timetable.evaluate_tick(context).run_requests
-    assert [request.partition_key for request in requests] == (["ada"] if due else [])
+    asked = tick_timetable(instance, resource, datetime(2026, 3, 2, hour, minute, tzinfo=UTC))
+    assert asked == (["ada"] if due else [])
+
+
+def test_one_authors_broken_file_or_timetable_stops_nobody_else(workspace, resource, instance):
+    for author, schedule in (("ada", "at six"), ("ben", "0 6 * * *"), ("cleo", "0 6 * * *")):
+        workspace.authors.save(Author(id=author, name=author, schedule=schedule, sources=FEED))
+    (workspace.settings.authors_folder / "cleo.json").write_text("{half a file")
+    instance.add_dynamic_partitions(AUTHOR_PARTITION, ["ada", "ben", "cleo"])
+    assert tick_timetable(instance, resource, datetime(2026, 3, 2, 6, tzinfo=UTC)) == ["ben"]
+    assert not tick(new_authors, instance, resource).dynamic_partitions_requests
+    folder = workspace.settings.inbox_folder / "ben"
+    folder.mkdir(parents=True)
+    settle(linkedin_export(folder / "export.zip"))
+    assert [request.partition_key for request in tick(inbox, instance, resource).run_requests] == ["ben"]
 
 
 def test_nothing_is_trained_evaluated_or_recorded_for_an_author_without_text(workspace, resource, instance):

@@ -60,6 +60,10 @@ class AuthorStore:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
+    def ids(self) -> list[str]:
+        """Ids of all authors, whether or not their files can be read."""
+        return [path.stem for path in sorted(self.folder.glob("*.json"))]
+
     def list(self) -> list[Author]:
         """All authors, by id."""
         return [self._read(path) for path in sorted(self.folder.glob("*.json"))]

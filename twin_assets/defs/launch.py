@@ -8,6 +8,7 @@ from pathlib import Path
 import dagster as dg
 
 from twin_assets.defs.partitions import AUTHOR_PARTITION
+from twin_assets.defs.reporting import own_sentence
 from twin_assets.settings import Settings
 
 
@@ -95,6 +96,8 @@ def _sentence(error) -> str:
     description = getattr(error, "description", None)
     if description:
         return description
+    if sentence := own_sentence(error):
+        return sentence
     cause = error
     while cause.cause is not None:
         cause = cause.cause

@@ -7,7 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
+from dagster_shared.error import SerializableErrorInfo
 
+from twin_assets.core import errors
 from twin_assets.core.errors import TwinError
 from twin_assets.core.lake import Derivation
 
@@ -62,6 +64,16 @@ def derivation_metadata(derivation: Derivation) -> dict[str, int]:
 def as_failure(error: TwinError) -> dg.Failure:
     """The step failure that shows an expected error as its one sentence; trying again would not help."""
     return dg.Failure(description=str(error), allow_retries=False)
+
+
+def own_sentence(error: SerializableErrorInfo | None) -> str | None:
+    """The sentence of the first error of this project that a step's error was raised from, None where there is none."""
+    own = {name for name, kind in vars(errors).items() if isinstance(kind, type)}
+    while error is not None:
+        if (error.cls_name or "").rpartition(".")[2] in own:
+            return error.message.strip().partition(": ")[2]
+        error = error.cause
+    return None
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> dg.MetadataValue:

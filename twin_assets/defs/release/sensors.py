@@ -1,31 +1,19 @@
 """A new model is evaluated, and an approval given anywhere (CLI, page, API) shows in the graph."""
 
-from datetime import UTC, datetime, timedelta
-
 import dagster as dg
 
 from twin_assets.core.authors import Author
-from twin_assets.defs.partitions import AUTHOR_PARTITION
 from twin_assets.defs.release.assets import approved_model
+from twin_assets.defs.runs import busy_authors, ready_authors
 from twin_assets.resources.workspace import WorkspaceResource
-
-STALE = timedelta(hours=2)
-IN_PROGRESS = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
 
 
 def idle_authors(context: dg.SensorEvaluationContext, workspace: WorkspaceResource) -> list[Author]:
     """Authors with a partition and no run under way: a run that trains goes on to evaluate and to record by itself."""
-    known = set(context.instance.get_dynamic_partitions(AUTHOR_PARTITION))
-    since = datetime.now(UTC) - STALE  # a run that was killed is never heard of again
-    running = context.instance.get_runs(dg.RunsFilter(statuses=IN_PROGRESS, updated_after=since))
-    busy = {run.tags.get("dagster/partition") for run in running}
-    return [author for author in workspace.open().authors.list() if author.id in known - busy]
+    busy = busy_authors(context.instance)
+    return [
+        author for author in ready_authors(context.instance, workspace.open(), context.log) if author.id not in busy
+    ]
 
 
 @dg.sensor(

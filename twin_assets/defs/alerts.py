@@ -1,0 +1,48 @@
+"""A failed run is told to the webhook the operator set; a webhook that does not answer fails nothing."""
+
+import dagster as dg
+
+from twin_assets.core.alerts import Alert, send
+from twin_assets.defs.reporting import own_sentence
+from twin_assets.resources.workspace import WorkspaceResource
+
+
+@dg.run_failure_sensor(
+    name="run_failed",
+    description="Posts author, job, step and one sentence to TWIN_ALERT_WEBHOOK when a run fails.",
+    minimum_interval_seconds=30,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+)
+def run_failed(context: dg.RunFailureSensorContext, workspace: WorkspaceResource) -> dg.SkipReason | None:
+    """Tell of one failed run; what went wrong with telling is in the tick and in the run's own log."""
+    settings = workspace.open().settings
+    if settings.alert_webhook is None:
+        return None
+    step, sentence = failure_of(context)
+    run = context.dagster_run
+    alert = Alert(
+        kind="run failed", author=context.partition_key or "everybody", error=sentence, job=run.job_name, step=step,
+        run_id=run.run_id,
+    )  # fmt: skip
+    problem = send(alert, settings)
+    if problem is None:
+        return None
+    context.log.warning(problem)
+    context.instance.report_engine_event(problem, run)
+    # One that was not taken ends the tick, so that many of them do not use up its time; the next goes on.
+    return dg.SkipReason(problem)
+
+
+def failure_of(context: dg.RunFailureSensorContext) -> tuple[str, str]:
+    """(step, sentence) of the first failure; a sentence is ours or Dagster's: others may hold text of a document."""
+    for event in context.get_step_failure_events():
+        failure, step = event.step_failure_data, event.step_key or ""
+        if failure.user_failure_data is not None and failure.user_failure_data.description:
+            return step, failure.user_failure_data.description
+        sentence = own_sentence(failure.error)
+        name = failure.error.cls_name if failure.error is not None and failure.error.cls_name else "an error"
+        cause = failure.error.cause if failure.error is not None else None
+        while cause is not None:
+            name, cause = cause.cls_name or name, cause.cause
+        return step, sentence or f"{name}; the run's log says more."
+    return "", context.failure_event.message or "The run ended without a word."
