@@ -8,6 +8,7 @@ that says they were read, so a killed run reads some of them again and loses non
 import hashlib
 import logging
 import os
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -17,7 +18,7 @@ from typing import Any, Literal
 
 import polars as pl
 
-from twin_assets.core.archives import pack
+from twin_assets.core.archives import BLOCK, pack
 from twin_assets.core.authors import Author, Source
 from twin_assets.core.documents import TIMESTAMP, content_hash
 from twin_assets.core.errors import LakeError, RateLimitedError, SourceError, TwinError
@@ -43,7 +44,7 @@ from twin_assets.settings import Settings
 
 BATCH = 500  # documents of one transaction
 RESUMABLE = 50  # documents after which a reader's checkpoint is written down
-RESUMABLE_SHARE = 0.05  # and of what the source lists, as a state is as long as the listing
+SAVING_SHARE = 0.05  # of the time may go into that: a state is as long as what the source lists
 Progress = Callable[[str], None]  # called with a sentence
 log = logging.getLogger(__name__)
 
@@ -85,7 +86,7 @@ def import_export(workspace: Workspace, author: str, path: Path) -> Source:
     source = Source(platform=platform.name, location=kept.relative_to(workspace.settings.home).as_posix())
     others = [s for s in known.sources if s.platform == platform.name and is_export(s) and s != source]
     with workspace.web() as web:
-        held = _export_ids(workspace, known, platform, source, web)
+        held = _export_ids(workspace, known, platform, source, web) if others else set()
         replaced = {s for s in others if held & _export_ids(workspace, known, platform, s, web)}
     with workspace.authors.changing(author) as now:
         sources = [s for s in now.sources if s not in replaced and s != source]
@@ -101,11 +102,9 @@ def collect_platform(
     A source that fails says so in its result and stops no other. Raises LakeError where the lake cannot be written.
     """
     sources = [source for source in author.sources if source.platform == platform]
-    results = []
-    with workspace.web() as web:
-        for source in sources:
-            results.append(_Collector(workspace, author, source, web, progress or (lambda _: None)).run())
-    return results
+    say = progress or (lambda _: None)
+    with workspace.lake.exclusive(f"raw_documents-{platform}", author.id), workspace.web() as web:
+        return [_Collector(workspace, author, source, web, say).run() for source in sources]
 
 
 def source_states(workspace: Workspace, author: str) -> list[dict[str, Any]]:
@@ -133,6 +132,8 @@ class _Collector:
         self.states = SourceStates(workspace.lake, author, source)
         self.ledger = Ledger(workspace.lake, author, source, self.states)
         self.checkpoint = self.states.cursor
+        self.taken = 0  # documents since the last written checkpoint
+        self.next_save = 0.0  # monotonic seconds before which none is written
 
     def run(self) -> SourceResult:
         """Read the source to its end and commit what it gave.
@@ -190,6 +191,7 @@ class _Collector:
         for event in events:
             self._take(event)
             found += isinstance(event, Found)
+            self.taken += isinstance(event, Found)
             if isinstance(event, Found) and found % BATCH == 0:
                 self.ledger.flush()
                 self.progress(f"{self.source.key}: {found} documents read")
@@ -206,9 +208,12 @@ class _Collector:
             self.ledger.gone(event.external_id)
         elif isinstance(event, Checkpoint):
             self.checkpoint = event.cursor
-            if self.ledger.pending >= max(RESUMABLE, RESUMABLE_SHARE * self.ledger.size):
+            begun = time.monotonic()
+            if self.taken >= RESUMABLE and begun >= self.next_save:
                 self.ledger.flush()
                 self.states.save(event.cursor, self.ledger.listed, status="reading")
+                self.taken = 0
+                self.next_save = time.monotonic() + (time.monotonic() - begun) / SAVING_SHARE
         else:
             self.ledger.finish(complete=event.complete, unchanged=event.unchanged)
 
@@ -236,8 +241,7 @@ def _keep(path: Path, folder: Path) -> Path:
     try:
         if path.suffix.lower() == ".zip" and path.is_file():
             with path.open("rb") as source, temporary.open("wb") as copy:
-                while block := source.read(1 << 20):
-                    copy.write(block)
+                shutil.copyfileobj(source, copy, BLOCK)
         else:
             pack(path, temporary)
         with temporary.open("rb") as file:

@@ -1,6 +1,7 @@
 """What the lake already holds of a platform, and the decision what a document just seen means for it."""
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -81,12 +82,10 @@ class SourceStates:
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """What the ledger keeps of a raw document."""
+    """What the ledger keeps of a raw document, of 100,000 of them as well: raw_hash is its bytes."""
 
-    document_id: str
     source: str
-    raw_hash: str
-    url: str
+    raw_hash: bytes
     live: bool
     quarantined: bool
 
@@ -99,15 +98,15 @@ class Ledger:
         self._author = author.id
         self._source = source.key
         self._states = states
-        columns = ["document_id", "external_id", "source", "raw_hash", "url", "removed_at", "quarantine"]
-        frame = lake.read("raw_documents", author.id, columns=columns, where=pl.col("platform") == source.platform)
+        self._of_platform = pl.col("platform") == source.platform
+        flags = (pl.col("removed_at").is_null(), pl.col("quarantine").is_not_null())
+        columns = ["external_id", "source", "raw_hash", "removed_at", "quarantine"]
+        frame = lake.read("raw_documents", author.id, columns=columns, where=self._of_platform)
         self._rows = {
-            row["external_id"]: _Row(
-                row["document_id"], row["source"], row["raw_hash"], row["url"], row["removed_at"] is None,
-                row["quarantine"] is not None,
-            )
-            for row in frame.iter_rows(named=True)
-        }  # fmt: skip
+            name: _Row(sys.intern(held_by), bytes.fromhex(raw_hash), live, quarantined)
+            for name, held_by, raw_hash, live, quarantined in frame.select(*columns[:3], *flags).iter_rows()
+        }
+        self._stored = set(self._rows)
         self._held = set(states.listed) | {
             name for name, row in self._rows.items() if row.live and row.source == self._source
         }
@@ -130,14 +129,12 @@ class Ledger:
         """Documents taken in and not yet written."""
         return len(self._pending)
 
-    @property
-    def size(self) -> int:
-        """How many documents the source has shown so far."""
-        return max(len(self._now), len(self._states.listed))
-
     def known(self) -> Mapping[str, str]:
-        """External id to address of every document of the platform."""
-        return {name: row.url for name, row in self._rows.items()}
+        """External id to address of every document of the platform that the lake holds."""
+        columns = ["external_id", "url"]
+        return dict(
+            self._lake.read("raw_documents", self._author, columns=columns, where=self._of_platform).iter_rows()
+        )
 
     def found(self, document: RawDocument, replaces: Sequence[str] = ()) -> None:
         """Take in a document as the source has it now; its second appearance in one reading says nothing new."""
@@ -148,7 +145,7 @@ class Ledger:
         row = self._rows.get(name)
         if row is None or not row.live:
             verdict = "new"
-        elif row.raw_hash == raw_hash or not self._wins(document, row, raw_hash):
+        elif row.raw_hash == bytes.fromhex(raw_hash) or not self._wins(document, row, raw_hash):
             verdict = "unchanged"
         else:
             verdict = "changed"
@@ -158,7 +155,7 @@ class Ledger:
             return
         self._pending.append(document)
         quarantined = document.quarantine is not None
-        self._rows[name] = _Row(document.document_id, self._source, raw_hash, document.url, True, quarantined)
+        self._rows[name] = _Row(self._source, bytes.fromhex(raw_hash), True, quarantined)
 
     def keep(self, external_id: str) -> None:
         """Take in that a document, or all below a prefix that ends in "/", is still as it was."""
@@ -202,13 +199,20 @@ class Ledger:
         self._finished = True
 
     def flush(self) -> None:
-        """Write the pending documents in one transaction, then the tombstones of the ids they replace."""
-        if self._pending:
-            now = datetime.now(UTC)
-            rows = [each.row() | {"collected_at": now, "removed_at": None} for each in self._pending]
-            keys = [row["document_id"] for row in rows]
-            self._lake.replace("raw_documents", self._author, "document_id", keys, rows)
-            self._pending = []
+        """Write the pending documents, then the tombstones of the ids they replace.
+
+        What the lake has never seen is appended, without a search through the rows it has: that search would make the
+        time of a long history grow with its square.
+        """
+        for known in (False, True):
+            documents = [each for each in self._pending if (each.external_id in self._stored) is known]
+            if documents:
+                now = datetime.now(UTC)
+                rows = [each.row() | {"collected_at": now, "removed_at": None} for each in documents]
+                keys = [row["document_id"] for row in rows] if known else []
+                self._lake.replace("raw_documents", self._author, "document_id", keys, rows)
+        self._stored.update(each.external_id for each in self._pending)
+        self._pending = []
         self._bury(self._replaced)
         self._replaced = []
 
@@ -232,7 +236,7 @@ class Ledger:
             return before != raw_hash[:SHORT_HASH]
         found = self._lake.read(
             "raw_documents", self._author, columns=["content", "content_type"],
-            where=pl.col("document_id") == row.document_id,
+            where=pl.col("document_id") == document.document_id,
         )  # fmt: skip
         stored = max((plain_words(*content) for content in found.iter_rows()), default=0)
         return plain_words(document.content, document.content_type) > stored
@@ -242,10 +246,10 @@ class Ledger:
         buried = [name for name in external_ids if name in self._rows and self._rows[name].live]
         if not buried:
             return 0
-        document_ids = [self._rows[name].document_id for name in buried]
-        rows = self._lake.read("raw_documents", self._author, where=pl.col("document_id").is_in(document_ids))
+        where = self._of_platform & pl.col("external_id").is_in(buried)
+        rows = self._lake.read("raw_documents", self._author, where=where)
         rows = rows.with_columns(removed_at=pl.lit(datetime.now(UTC)).cast(rows.schema["removed_at"]))
-        self._lake.replace("raw_documents", self._author, "document_id", document_ids, rows)
+        self._lake.replace("raw_documents", self._author, "document_id", rows["document_id"].to_list(), rows)
         for name in buried:
             self._rows[name] = replace(self._rows[name], live=False)
         return len(buried)
