@@ -1,13 +1,16 @@
 """The lake on S3, against a local S3 server: credentials from dagster-aws, the bucket, and what derive() needs."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 import polars as pl
 import pytest
 
 from twin_assets.core.documents import Document
-from twin_assets.core.errors import ConfigurationError
+from twin_assets.core.errors import ConfigurationError, VersionGoneError
+from twin_assets.core.housekeeping import tidy
 from twin_assets.core.lake import Lake, rows_frame
+from twin_assets.core.warehouse import ask, compare, content_version, list_versions
 from twin_assets.core.workspace import Workspace
 from twin_assets.resources.bucket import make_bucket
 from twin_assets.resources.workspace import s3_resource, storage_options
@@ -49,7 +52,31 @@ def test_the_lake_lives_in_a_bucket(settings):
     serving = Workspace(settings).lake
     assert sorted(serving.read("documents", "ada")["document_id"].to_list()) == ["b", "c"]
     assert serving.version("documents") == 1
-    assert serving.query("select count(*) as n from documents")["n"].item() == 2
+    assert ask(serving, "select count(*) as n from documents")["n"].item() == 2
+
+
+def test_versions_and_the_retention_hold_in_a_bucket(settings):
+    make_bucket(settings)
+    workspace = Workspace(settings)
+    lake = workspace.lake = Lake(settings.lake_location, storage_options(s3_resource(settings)))
+    lake.append("documents", rows("a", "b"))
+    for name in "cdefghi":
+        lake.append("documents", rows(name))
+    lake.replace("documents", "ada", "document_id", ["a"], [])
+    assert len(list(list_versions(lake, "ada", "corpus"))) == 9
+    found = compare(lake, "ada", "corpus", 0, 8)
+    assert (found.added.height, found.removed["document_id"].to_list(), found.unchanged) == (7, ["a"], 1)
+    assert ask(lake, "select count(*) as n from documents", versions={"documents": 0})["n"].item() == 2
+
+    now = content_version(lake, "ada", "corpus")
+    tidied = tidy(workspace, timedelta(0), shortest=timedelta(0))
+    (table,) = (table for table in tidied.tables if table.table == "documents")
+    assert (table.merged, table.removed) == (8, 9)
+    assert content_version(lake, "ada", "corpus") == now
+    with pytest.raises(VersionGoneError, match="before the retention"):
+        lake.read("documents", "ada", version=0)
+    with pytest.raises(VersionGoneError, match="before the retention"):
+        ask(lake, "select * from documents", versions={"documents": 0})
 
 
 def test_a_local_lake_has_no_bucket(tmp_path):

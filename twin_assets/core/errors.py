@@ -50,6 +50,10 @@ class LakeError(TwinError):
     """The lake could not be read or written."""
 
 
+class VersionGoneError(LakeError):
+    """A version of a table that lies before the retention: its files were removed."""
+
+
 class IndexMissingError(TwinError):
     """No index has been published for this author yet."""
 

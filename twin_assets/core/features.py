@@ -108,16 +108,19 @@ def embeddings(lake: Lake, author: str, text_hashes: Sequence[str], model_id: st
     return dict(zip(frame["text_hash"], vectors, strict=True))
 
 
-def corpus(lake: Lake, author: str) -> pl.DataFrame:
-    """The author's documents that are not rejected, oldest first."""
-    documents = lake.read("documents", author, where=pl.col("rejected").is_null())
+def corpus(lake: Lake, author: str, version: int | None = None) -> pl.DataFrame:
+    """The author's documents that are not rejected, oldest first, as of a Delta version of table `documents`."""
+    documents = lake.read("documents", author, where=pl.col("rejected").is_null(), version=version)
     return documents.sort("published_at", "document_id", nulls_last=False)
 
 
-def corpus_version(lake: Lake, author: str) -> str:
-    """Content hash of the corpus: the same documents give the same version, whenever they came."""
+def corpus_version(lake: Lake, author: str, version: int | None = None) -> str:
+    """Content hash of the corpus: the same documents give the same version, whenever they came.
+
+    version: as of this Delta version of table `documents`.
+    """
     columns = ["document_id", "document_hash"]
-    documents = lake.read("documents", author, columns=columns, where=pl.col("rejected").is_null())
+    documents = lake.read("documents", author, columns=columns, where=pl.col("rejected").is_null(), version=version)
     return content_hash(documents.sort(columns).rows())
 
 

@@ -16,9 +16,13 @@ from typing import Any
 import polars as pl
 
 from twin_assets.core.documents import TABLES, content_hash
-from twin_assets.core.errors import LakeError
+from twin_assets.core.errors import LakeError, VersionGoneError
 
 COMMIT_ATTEMPTS = 8
+# The log is kept (about 1 kB a commit): a version that a model was made from is named by its number for ever.
+TABLE_PROPERTIES = {"delta.enableExpiredLogCleanup": "false"}
+# What every commit says of itself: whose rows it wrote.
+COMMIT_AUTHORS = "authors"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +68,7 @@ class Lake:
 
     def version(self, table: str) -> int | None:
         """Current Delta version of a table, None before its first write."""
-        delta = self._open(table)
+        delta = self.delta(table)
         return None if delta is None else delta.version()
 
     def read(
@@ -79,10 +83,11 @@ class Lake:
         """Rows of a table as a frame with the table's schema (no rows before its first write).
 
         author: only this author's rows; columns: only these; where: a filter, pushed down to the files;
-        version: as of this Delta version. Raises LakeError where the table cannot be read.
+        version: as of this Delta version. Columns that the table did not have yet are null.
+        Raises LakeError where the table cannot be read, VersionGoneError where that version lies before the retention.
         """
-        delta = self._open(table, version)
-        frame = pl.LazyFrame(schema=dict(TABLES[table])) if delta is None else pl.scan_delta(delta)
+        delta = self.delta(table, version)
+        frame = pl.LazyFrame(schema=dict(TABLES[table])) if delta is None else self._scan(table, delta)
         if author is not None:
             frame = frame.filter(pl.col("author") == author)
         if where is not None:
@@ -91,13 +96,18 @@ class Lake:
         try:
             return frame.select(wanted).collect()
         except (pl.exceptions.PolarsError, OSError) as error:
+            if version is not None and isinstance(error, FileNotFoundError):
+                raise VersionGoneError(
+                    f"Version {version} of table {table} lies before the retention: its files were removed. "
+                    "`twin versions` lists what can be read."
+                ) from error
             raise LakeError(f"Table {table} at {self.uri(table)} cannot be read: {error}") from error
 
     def append(self, table: str, rows: pl.DataFrame | Sequence[dict[str, Any]]) -> int:
         """Add rows in one transaction and return how many there were."""
         frame = self._frame(table, rows)
         if frame.height:
-            self._write(table, frame, mode="append", predicate=None)
+            self._write(table, frame)
         return frame.height
 
     def replace(
@@ -109,17 +119,17 @@ class Lake:
         """
         frame = self._frame(table, rows)
         if keys and self.version(table) is not None:
-            self._write(table, frame, mode="overwrite", predicate=_predicate(author, key, keys))
+            self._write(table, frame, _predicate(author, key, keys), author)
         elif frame.height:
-            self._write(table, frame, mode="append", predicate=None)
+            self._write(table, frame)
 
     def replace_author(self, table: str, author: str, rows: pl.DataFrame | Sequence[dict[str, Any]] = ()) -> None:
         """In one transaction replace all of an author's rows."""
         frame = self._frame(table, rows)
         if self.version(table) is not None:
-            self._write(table, frame, mode="overwrite", predicate=_predicate(author))
+            self._write(table, frame, _predicate(author), author)
         elif frame.height:
-            self._write(table, frame, mode="append", predicate=None)
+            self._write(table, frame)
 
     def fingerprint(self, table: str, author: str, columns: Sequence[str]) -> str:
         """Hash of an author's rows over these columns, independent of their order."""
@@ -143,27 +153,11 @@ class Lake:
         with FileLock(folder / f"{table}-{author}.lock"):
             yield
 
-    def query(self, statement: str) -> pl.DataFrame:
-        """Answer a read-only SQL statement over all tables with DuckDB.
+    def delta(self, table: str, version: int | None = None) -> Any:
+        """The table as a deltalake.DeltaTable, as of a Delta version; None before its first write.
 
-        Raises LakeError where the statement is wrong. External access is off: SQL reaches the lake and nothing else.
+        Raises LakeError for a version that never was and for a table that cannot be opened.
         """
-        import duckdb
-
-        connection = duckdb.connect(":memory:")
-        try:
-            for table, schema in TABLES.items():
-                delta = self._open(table)
-                dataset = pl.DataFrame(schema=dict(schema)).to_arrow() if delta is None else delta.to_pyarrow_dataset()
-                connection.register(table, dataset)
-            connection.execute("SET enable_external_access = false")
-            return connection.sql(statement).pl()
-        except (duckdb.Error, AttributeError) as error:
-            raise LakeError(f"The query failed: {str(error).splitlines()[0]}") from error
-        finally:
-            connection.close()
-
-    def _open(self, table: str, version: int | None = None) -> Any:
         from deltalake import DeltaTable
         from deltalake.exceptions import DeltaError, TableNotFoundError
 
@@ -172,7 +166,15 @@ class Lake:
         except TableNotFoundError:
             return None
         except (DeltaError, OSError) as error:
+            newest = None if version is None else self.version(table)
+            if version is not None and newest is not None and version > newest:
+                raise LakeError(f"Table {table} has no version {version}; its newest is {newest}.") from error
             raise LakeError(f"Table {table} at {self.uri(table)} cannot be opened: {error}") from error
+
+    def _scan(self, table: str, delta: Any) -> pl.LazyFrame:
+        frame = pl.scan_delta(delta)
+        missing = TABLES[table].keys() - frame.collect_schema().names()
+        return frame.with_columns(pl.lit(None, TABLES[table][name]).alias(name) for name in missing)
 
     def _frame(self, table: str, rows: pl.DataFrame | Sequence[dict[str, Any]]) -> pl.DataFrame:
         schema = dict(TABLES[table])
@@ -180,15 +182,18 @@ class Lake:
             return rows.select(pl.col(name).cast(kind) for name, kind in schema.items())
         return pl.DataFrame(list(rows), schema=schema, orient="row")
 
-    def _write(self, table: str, frame: pl.DataFrame, *, mode: str, predicate: str | None) -> None:
-        from deltalake import write_deltalake
+    def _write(self, table: str, frame: pl.DataFrame, predicate: str | None = None, author: str | None = None) -> None:
+        from deltalake import CommitProperties, write_deltalake
         from deltalake.exceptions import CommitFailedError
 
+        mode = "append" if predicate is None else "overwrite"
+        authors = [author] if author else frame["author"].unique().sort().to_list()
         for attempt in range(1, COMMIT_ATTEMPTS + 1):
             try:
                 write_deltalake(  # type: ignore[call-overload]
-                    self.uri(table), frame.to_arrow(), mode=mode, predicate=predicate,
-                    partition_by=["author"], storage_options=self.storage_options,
+                    self.uri(table), frame.to_arrow(), mode=mode, predicate=predicate, schema_mode="merge",
+                    partition_by=["author"], storage_options=self.storage_options, configuration=TABLE_PROPERTIES,
+                    commit_properties=CommitProperties(custom_metadata={COMMIT_AUTHORS: json_text(authors)}),
                 )  # fmt: skip
                 return
             except CommitFailedError as error:
