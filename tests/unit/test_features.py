@@ -147,14 +147,14 @@ import os, sys
 sys.path.insert(0, "tests/unit")
 from pathlib import Path
 from test_features import STEPS, make_workspace
-from twin_assets.core import features, lake, publication
+from twin_assets.core import corpus, features, lake, publication
 
 workspace = make_workspace(Path(sys.argv[1]), Path(sys.argv[2]))
 step = int(sys.argv[3])
 for name in ("EMBEDDING_BATCH", "INDEX_BATCH"):
     setattr(features, name, 2)
 derive = features.derive
-features.derive = lambda lake, **options: derive(lake, **{**options, "batch_size": 2})
+features.derive = corpus.derive = lambda lake, **options: derive(lake, **{**options, "batch_size": 2})
 
 
 def killed(done, total):

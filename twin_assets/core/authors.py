@@ -44,6 +44,9 @@ class Author(BaseModel):
     sources: tuple[Source, ...] = ()
     base_model: str | None = None
     approval: str | None = Field(default=None, pattern="^(auto|manual)$")
+    contacts: tuple[str, ...] = Field(
+        default=(), description="the author's own published e-mail addresses and phone numbers, which are not redacted"
+    )
     schedule: str | None = Field(default=None, description="cron expression of automatic collection; None: off")
 
     @field_validator("id")

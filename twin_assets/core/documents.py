@@ -6,7 +6,7 @@ number, so that the same thing collected twice, renamed or restored is the same 
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, Literal
@@ -74,7 +74,10 @@ class RawDocument:
 class Document:
     """One cleaned document: Markdown or plain text with the author's characters kept.
 
-    rejected: why it is not part of the corpus (empty after cleaning, quarantined, too short …), else None.
+    language: ISO 639-1, None where the text is too short to tell; quoted: (start, end) of stretches of `text` that
+    quote somebody else; addresses: everywhere the same text stands, its own first;
+    redacted: how many of each kind of private thing were taken out, redactions: in all; left_out: paragraphs taken away
+    as boilerplate; rejected: why it is not part of the corpus (empty after cleaning, quarantined, a cross-post …).
     """
 
     document_id: str
@@ -86,19 +89,31 @@ class Document:
     text: str
     language: str | None = None
     published_at: datetime | None = None
-    redactions: int = 0
+    quoted: Sequence[tuple[int, int]] = ()
+    addresses: Sequence[Mapping[str, str]] = ()
+    redacted: Mapping[str, int] = field(default_factory=dict)
+    left_out: Sequence[str] = ()
     rejected: str | None = None
+
+    @property
+    def redactions(self) -> int:
+        """How many private things were taken out."""
+        return sum(self.redacted.values())
 
     @property
     def document_hash(self) -> str:
         """Hash of everything chunks and samples derive from."""
         return content_hash(
-            self.category, self.platform, self.url, self.title, self.text, self.published_at, self.rejected
-        )
+            self.category, self.platform, self.url, self.title, self.text, self.language, self.published_at,
+            self.quoted, self.addresses, self.rejected,
+        )  # fmt: skip
 
     def row(self) -> dict[str, Any]:
         """The row of table `documents`, less what derive() adds."""
-        return {**asdict(self), "document_hash": self.document_hash}
+        values = {name: getattr(self, name) for name in self.__slots__}
+        values["redacted"] = json.dumps(dict(sorted(self.redacted.items())))
+        values |= {name: list(values[name]) for name in ("quoted", "addresses", "left_out")}
+        return {**values, "redactions": self.redactions, "document_hash": self.document_hash}
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +183,7 @@ def _schema(**columns: Any) -> dict[str, pl.DataType]:
 
 
 _TEXT, _INTEGER = pl.String, pl.Int64
+_ADDRESS = pl.Struct({"platform": _TEXT, "url": _TEXT})
 # What derive() adds to every derived row: the hash of the input it came from and the version of the function.
 DERIVED = _schema(author=_TEXT, input_hash=_TEXT, derived_version=_TEXT)
 
@@ -178,9 +194,18 @@ TABLES: Mapping[str, Mapping[str, pl.DataType]] = {
         title=_TEXT, content=_TEXT, content_type=_TEXT, published_at=TIMESTAMP, metadata=_TEXT, quarantine=_TEXT,
         remedy=_TEXT, raw_hash=_TEXT, collected_at=TIMESTAMP, removed_at=TIMESTAMP,
     ),
+    # What cleaning makes of each document by itself, with what tells recurring paragraphs and the same texts.
+    "cleaned": DERIVED | _schema(
+        document_id=_TEXT, platform=_TEXT, external_id=_TEXT, category=_TEXT, url=_TEXT, title=_TEXT, text=_TEXT,
+        language=_TEXT, published_at=TIMESTAMP, redacted=_TEXT, left_out=pl.List(_TEXT), rejected=_TEXT,
+        place=_TEXT, edges=pl.List(_TEXT), words=_INTEGER, signature=pl.Binary, cleaned_hash=_TEXT,
+    ),
+    # What the documents were brought up to date with last: a fingerprint of `cleaned` and `documents`.
+    "corpus_state": _schema(author=_TEXT, fingerprint=_TEXT),
     "documents": DERIVED | _schema(
         document_id=_TEXT, platform=_TEXT, external_id=_TEXT, category=_TEXT, url=_TEXT, title=_TEXT, text=_TEXT,
-        language=_TEXT, published_at=TIMESTAMP, redactions=_INTEGER, rejected=_TEXT, document_hash=_TEXT,
+        language=_TEXT, published_at=TIMESTAMP, quoted=pl.List(pl.List(_INTEGER)), addresses=pl.List(_ADDRESS),
+        redacted=_TEXT, redactions=_INTEGER, left_out=pl.List(_TEXT), rejected=_TEXT, document_hash=_TEXT,
     ),
     "chunks": DERIVED | _schema(
         document_id=_TEXT, position=_INTEGER, text=_TEXT, start=_INTEGER, end=_INTEGER, category=_TEXT, platform=_TEXT,

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from twin_assets.core.chunking import CHUNKER_VERSION, chunk_documents
-from twin_assets.core.cleaning import CLEANER_VERSION, clean_documents
+from twin_assets.core.corpus import update_corpus as update_corpus
 from twin_assets.core.documents import COLLECTIONS, content_hash
 from twin_assets.core.embedding import Progress, Vectors
 from twin_assets.core.errors import LakeError
@@ -41,15 +41,6 @@ class IndexUpdate:
     upserted: int
     removed: int
     unchanged: int
-
-
-def update_corpus(workspace: "Workspace", author: str, progress: Progress | None = None) -> Derivation:
-    """Clean what was collected or changed since, and drop what was removed at its source."""
-    return derive(
-        workspace.lake, author=author, upstream="raw_documents", downstream="documents", key="document_id",
-        hash_column="raw_hash", where=pl.col("removed_at").is_null(), function=clean_documents,
-        version=CLEANER_VERSION, progress=progress,
-    )  # fmt: skip
 
 
 def update_chunks(workspace: "Workspace", author: str, progress: Progress | None = None) -> Derivation:

@@ -61,15 +61,17 @@ def is_tracking_parameter(name: str, value: str) -> bool:
     return name in ("source", "sk") and _TRACKING_SOURCES.fullmatch(value) is not None
 
 
-def strip_tail(markdown: str) -> str:
-    """The text without the closing paragraphs that platforms and plug-ins append."""
+def strip_tail(markdown: str) -> tuple[str, list[str]]:
+    """The text without the closing paragraphs that platforms and plug-ins append, and those paragraphs in order."""
     paragraphs = re.split(r"(\n\s*\n)", markdown.rstrip())
+    removed: list[str] = []
     while len(paragraphs) > 1:
         last = re.sub(r"^[*_>\s]+|[*_\s]+$", "", paragraphs[-1]) or "---"
         if not any(tail.fullmatch(last) for tail in _TAILS):
             break
+        removed.insert(0, paragraphs[-1])
         paragraphs = paragraphs[:-2]
-    return "".join(paragraphs).rstrip()
+    return "".join(paragraphs).rstrip(), removed
 
 
 def strip_repeated_title(markdown: str, title: str) -> str:

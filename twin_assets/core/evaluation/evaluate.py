@@ -177,7 +177,7 @@ class _Measure:
             voice=voice,
             similarity=similarities(pairs, self.embedder),
             longest_overlap=max((self.index.longest(text) for text in texts.values()), default=0),
-            leaks=sum(redact(text)[1] for text in texts.values()),
+            leaks=sum(redact(text)[1].total() for text in texts.values()),
         )
 
 
