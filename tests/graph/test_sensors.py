@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from demo.exports import linkedin_export
-from tests.graph.ticks import instance, resource, settle, tick, tick_timetable  # noqa: F401  fixtures
+from tests.graph.ticks import empty_instance, instance, resource, settle, tick, tick_timetable  # noqa: F401  fixtures
 from twin_assets.core.authors import Author, Source
 from twin_assets.defs.collection.sensors import inbox, new_authors
 from twin_assets.defs.partitions import AUTHOR_PARTITION

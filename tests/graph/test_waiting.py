@@ -8,7 +8,7 @@ import dagster as dg
 import pytest
 
 from demo.server import PlatformServer
-from tests.graph.ticks import instance, resource, tick, tick_timetable  # noqa: F401  fixtures
+from tests.graph.ticks import empty_instance, instance, resource, tick, tick_timetable  # noqa: F401  fixtures
 from tests.integration.collecting import platforms, workspace  # noqa: F401  fixtures
 from twin_assets.core import collection
 from twin_assets.core.authors import Author, Source
@@ -43,8 +43,7 @@ def freeze(monkeypatch, moment: datetime) -> None:
     """Let the sensors and the collector live at this moment."""
     for module in (runs, sensors):
         monkeypatch.setattr(module, "clock", lambda: moment)
-    frozen = SimpleNamespace(time=moment.timestamp, strftime=time.strftime, gmtime=time.gmtime)
-    monkeypatch.setattr(collection, "time", frozen)
+    monkeypatch.setattr(collection, "time", SimpleNamespace(**vars(time) | {"time": moment.timestamp}))
 
 
 def asked(instance, resource) -> list[tuple[str, str]]:
@@ -57,9 +56,7 @@ def under_way(instance, author: str, tags: dict[str, str]) -> None:
     instance.add_run(dg.DagsterRun(job_name="collect", status=dg.DagsterRunStatus.STARTED, tags=tags))
 
 
-def test_a_spent_quota_goes_on_at_its_time_and_once(
-    workspace, platforms, resource, instance, quota_spent, monkeypatch
-):
+def test_a_spent_quota_goes_on_at_its_time_and_once(workspace, platforms, resource, instance, quota_spent, monkeypatch):
     (row,) = source_report(workspace, workspace.authors.get("ada"))
     assert row["next_run"] == row["retry_at"] == quota_spent
     assert quota_spent.strftime("%Y-%m-%d %H:%M UTC") in row["do"]

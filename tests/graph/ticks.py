@@ -1,8 +1,10 @@
 """What the tests of sensors share: an instance, and a tick of a sensor or of the timetable as the daemon makes it."""
 
 import os
+import shutil
 import time
 from datetime import datetime
+from pathlib import Path
 
 import dagster as dg
 import pytest
@@ -11,7 +13,10 @@ from dagster_aws.s3 import S3Resource
 from twin_assets.core.workspace import Workspace
 from twin_assets.definitions import defs
 from twin_assets.defs.collection.sensors import collect_on_timetable
+from twin_assets.defs.partitions import AUTHOR_PARTITION
 from twin_assets.resources.workspace import WorkspaceResource
+
+NO_TELEMETRY = {"telemetry": {"enabled": False}}
 
 
 @pytest.fixture
@@ -20,10 +25,21 @@ def resource(workspace: Workspace) -> WorkspaceResource:
     return WorkspaceResource(home=str(workspace.settings.home), s3=S3Resource())
 
 
+@pytest.fixture(scope="session")
+def empty_instance(tmp_path_factory) -> Path:
+    """The folder of an instance whose databases are made: making them takes over a second."""
+    folder = tmp_path_factory.mktemp("instance")
+    with dg.DagsterInstance.local_temp(str(folder), overrides=NO_TELEMETRY) as instance:
+        instance.get_runs(limit=1)
+        instance.get_dynamic_partitions(AUTHOR_PARTITION)
+    return folder
+
+
 @pytest.fixture
-def instance(tmp_path):
+def instance(tmp_path, empty_instance):
     """A Dagster instance of the test's own."""
-    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+    folder = shutil.copytree(empty_instance, tmp_path / "dagster")
+    with dg.DagsterInstance.local_temp(str(folder), overrides=NO_TELEMETRY) as instance:
         yield instance
 
 

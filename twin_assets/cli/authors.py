@@ -1,13 +1,15 @@
-"""`twin author …`: the people this deployment keeps a twin of."""
+"""`twin author …` and `twin source …`: the people this deployment keeps a twin of, and where they publish."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from twin_assets.cli.shared import AuthorArgument, Json, answer, app, open_workspace, table
+from twin_assets.cli.shared import AuthorArgument, Json, answer, app, open_workspace, table, timetable_line
 
 author_app = typer.Typer(no_args_is_help=True, help="Add, list and show the people this deployment keeps a twin of.")
+source_app = typer.Typer(no_args_is_help=True, help="List the places an author publishes, and take one away.")
 app.add_typer(author_app, name="author")
+app.add_typer(source_app, name="source")
 
 
 @author_app.command("add")
@@ -20,39 +22,51 @@ def author_add(
     ] = None,
     base_model: Annotated[str | None, typer.Option(help="auto | nano | <hub id> | <folder>")] = None,
     approval: Annotated[str | None, typer.Option(help="auto | manual")] = None,
-    schedule: Annotated[str | None, typer.Option(help="Cron expression of automatic collection.")] = None,
+    schedule: Annotated[
+        str | None,
+        typer.Option(help="When to collect by itself: a cron expression, '0 6 * * *' for six every day; or off."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Add an author, or change one: what is not given stays."""
+    """Add an author, or change one: what is not given stays. Timetables are read in TWIN_TIME_ZONE (UTC)."""
     from twin_assets.core.authors import Author
     from twin_assets.core.collection import add_source
     from twin_assets.core.errors import ConfigurationError, UnknownAuthorError
+    from twin_assets.core.status import timetable_status
+    from twin_assets.core.timetable import checked_schedule
 
     workspace = open_workspace()
-    try:
-        current = workspace.authors.get(author).model_dump()
-    except UnknownAuthorError:
-        current = {"id": author, "name": author}
-    given = {"name": name or None, "base_model": base_model, "approval": approval, "schedule": schedule}
-    try:
-        added = Author.model_validate(current | {key: value for key, value in given.items() if value is not None})
-    except ValueError as error:
-        raise ConfigurationError(f"The author cannot be added: {_first_problem(error)}.") from error
-    if schedule is not None:
-        _check_schedule(schedule)
     pairs = []
     for text in source or []:
         platform, found, location = text.partition("=")
         if not found or not location:
             raise ConfigurationError(f"--source {text!r} is not platform=location, as in medium=@ada.")
         pairs.append((platform, location))
-    workspace.authors.save(added)
+    given: dict[str, Any] = {"name": name or None, "base_model": base_model, "approval": approval}
+    given = {key: value for key, value in given.items() if value is not None}
+    if schedule is not None:
+        given["schedule"] = checked_schedule(schedule, workspace.settings.time_zone)
+
+    def changed(current: dict[str, Any]) -> Author:
+        try:
+            return Author.model_validate(current | given)
+        except ValueError as error:
+            raise ConfigurationError(f"The author cannot be added: {_first_problem(error)}.") from error
+
+    try:
+        with workspace.authors.changing(author) as current:
+            added = changed(current.model_dump())
+            workspace.authors.save(added)
+    except UnknownAuthorError:
+        added = changed({"id": author, "name": author})
+        workspace.authors.save(added)
     for platform, location in pairs:
         added = add_source(workspace, author, platform, location)
+    timetable = timetable_status(workspace, added)
     answer(
-        added.model_dump(mode="json"),
+        added.model_dump(mode="json") | {"next_run": timetable["next_run"]},
         as_json,
-        lambda value: typer.echo(f"{author}: {len(value['sources'])} sources."),
+        lambda value: typer.echo(f"{author}: {len(value['sources'])} sources. {timetable_line(timetable)}"),
     )
 
 
@@ -62,19 +76,6 @@ def _first_problem(error: ValueError) -> str:
         return str(error)
     first = errors()[0]
     return f"{'.'.join(map(str, first['loc']))}: {str(first['msg']).removeprefix('Value error, ')}"
-
-
-def _check_schedule(expression: str) -> None:
-    from datetime import UTC, datetime
-
-    from cronsim import CronSim, CronSimError
-
-    from twin_assets.core.errors import ConfigurationError
-
-    try:
-        CronSim(expression, datetime.now(UTC))
-    except CronSimError as error:
-        raise ConfigurationError(f"--schedule {expression!r} is no cron expression, such as '0 6 * * *'.") from error
 
 
 @author_app.command("list")
@@ -93,3 +94,39 @@ def author_show(author: AuthorArgument, as_json: Json = False) -> None:
     """Show an author and their sources."""
     found = open_workspace().authors.get(author).model_dump(mode="json")
     answer(found, as_json, lambda value: table(value.pop("sources"), title=f"{value['name']} ({value['id']})"))
+
+
+@source_app.command("list")
+def source_list(author: AuthorArgument, as_json: Json = False) -> None:
+    """List the author's sources; the first column is what `twin source remove` wants."""
+    found = [{"source": source.key, **source.model_dump()} for source in open_workspace().authors.get(author).sources]
+    answer(found, as_json, lambda rows: table([{"source": row["source"]} for row in rows]))
+
+
+@source_app.command("remove")
+def source_remove(
+    author: AuthorArgument,
+    source: Annotated[str, typer.Argument(help="The source as `twin source list` names it.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Take a source away: its documents leave the corpus with the next run, an imported export is deleted."""
+    from dataclasses import asdict
+
+    from twin_assets.core.errors import ConfigurationError
+    from twin_assets.core.source_removal import plan_removal, remove_source
+
+    workspace = open_workspace()
+    plan = plan_removal(workspace, author, source)
+    if not yes:
+        if as_json:
+            raise ConfigurationError(f"Nothing was removed; say --yes as well. {plan.sentence}")
+        typer.echo(f"{source}: {plan.sentence}")
+        if not typer.confirm("Remove it?"):
+            raise typer.Exit(1)
+    removal = remove_source(workspace, author, source)
+    answer(
+        asdict(removal),
+        as_json,
+        lambda _: typer.echo(f"{source} is removed: {removal.sentence} `twin collect {author}` is the next run."),
+    )

@@ -5,7 +5,9 @@ from typing import Annotated, Any
 
 import typer
 
-from twin_assets.cli.shared import AuthorArgument, Json, answer, app, only_author, open_workspace, table
+from twin_assets.cli.shared import AuthorArgument, Json, answer, app, only_author, open_workspace, table, timetable_line
+
+QUARANTINE_ROWS = 20  # shown in a terminal
 
 
 @app.command("import")
@@ -62,6 +64,7 @@ def status(
     as_json: Json = False,
 ) -> None:
     """Show per author what is there, how each source fares, and what is in quarantine with its remedy."""
+    from twin_assets.core.alerts import undelivered
     from twin_assets.core.status import author_status
 
     workspace = open_workspace()
@@ -70,10 +73,36 @@ def status(
 
     def show(rows: list[dict[str, Any]]) -> None:
         for row in rows:
-            typer.echo(f"{row['name']} ({row['id']}): {row['documents']} documents, {row['chunks']} chunks")
-            typer.echo(f"  index {row['index_version'] or 'none'}, served model {row['model_version'] or 'none'}")
-            table(row["sources"], "sources")
-            if row["quarantined"]:
-                table(row["quarantined"], "in quarantine")
+            _show_status(row)
+        if unheard := undelivered(workspace.settings):
+            typer.secho(f"{unheard['problem']} It was: {unheard['text']} ({unheard['at']})", fg=typer.colors.YELLOW)
 
     answer(found, as_json, show)
+
+
+def _show_status(row: dict[str, Any]) -> None:
+    typer.echo(f"{row['name']} ({row['id']}): {row['documents']} documents, {row['chunks']} chunks")
+    typer.echo(f"  index {row['index_version'] or 'none'}, served model {row['model_version'] or 'none'}")
+    typer.echo(f"  {timetable_line(row)}")
+    table([_source_line(source) for source in row["sources"]], "sources")
+    for source in row["sources"]:
+        if source["do"]:
+            typer.echo(f"  {source['source']}: {source['do']}")
+        if source["status"] == "ok" and source["message"]:
+            typer.echo(f"  {source['source']}: {source['message']}")
+    if held := row["quarantined"]:
+        columns = ("platform", "url", "title", "reason", "remedy")
+        table([{name: each[name] for name in columns} for each in held[:QUARANTINE_ROWS]], "in quarantine")
+        if len(held) > QUARANTINE_ROWS:
+            typer.echo(f"  and {len(held) - QUARANTINE_ROWS} more; --json shows all of them.")
+
+
+def _source_line(source: dict[str, Any]) -> dict[str, Any]:
+    def moment(name: str) -> str:
+        return source[name].strftime("%Y-%m-%d %H:%M %Z") if source[name] else "–"
+
+    counted = ("new", "changed", "removed", "quarantined")
+    return {
+        "source": source["source"], "status": source["status"], "last success": moment("succeeded_at"),
+        **{name: source[name] for name in counted}, "next run": moment("next_run"),
+    }  # fmt: skip

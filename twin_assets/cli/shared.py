@@ -84,3 +84,13 @@ def client_of_serving() -> Iterator[Any]:
             url = stack.enter_context(running_server(settings))
             client = stack.enter_context(TwinClient(url, api_key=key))
         yield client
+
+
+def timetable_line(timetable: dict[str, Any]) -> str:
+    """When an author is collected by itself, from core.status.timetable_status()."""
+    schedule, zone, following = timetable["schedule"], timetable["time_zone"], timetable["next_run"]
+    if schedule is None:
+        return "Collected when somebody starts it; --schedule '0 6 * * *' does it by itself."
+    if following is None:
+        return str(timetable["schedule_problem"])
+    return f"Collected by itself at {schedule!r} ({zone}), next {following:%Y-%m-%d %H:%M %Z} while Dagster runs."

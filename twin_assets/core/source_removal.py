@@ -66,16 +66,18 @@ def plan_removal(workspace: "Workspace", author_id: str, key: str) -> Removal:
 def remove_source(workspace: "Workspace", author_id: str, key: str) -> Removal:
     """Take a source (by its Source.key) away from the author, and say what that did.
 
-    A run that reads the source at that moment may still write some of it; doing it again then finishes it.
+    Waits for a run that reads the platform at that moment. Doing it again finishes one that was interrupted.
     Raises ConfigurationError where there is no such source, UnknownAuthorError, LakeError.
     """
-    with workspace.authors.changing(author_id) as author:
-        plan = _plan(workspace, author, key)
-        workspace.authors.save(author.model_copy(update={"sources": _others(author, key)}))
-    _bury(workspace, author_id, plan)
-    for path in plan.files:
-        path.unlink(missing_ok=True)
-    workspace.lake.replace("source_state", author_id, "source", list(plan.keys), [])
+    plan_removal(workspace, author_id, key)  # no lock is left behind for what is not there
+    with workspace.lake.exclusive(f"raw_documents-{key.partition(':')[0]}", author_id):
+        with workspace.authors.changing(author_id) as author:
+            plan = _plan(workspace, author, key)
+            workspace.authors.save(author.model_copy(update={"sources": _others(author, key)}))
+        _bury(workspace, author_id, plan)
+        for path in plan.files:
+            path.unlink(missing_ok=True)
+        workspace.lake.replace("source_state", author_id, "source", list(plan.keys), [])
     return _told(workspace, key, plan)
 
 

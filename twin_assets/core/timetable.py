@@ -48,15 +48,22 @@ def next_run(author: Author, now: datetime, zone: str) -> datetime | None:
     return (wanted.astimezone(UTC) + (TICK - late if late else timedelta())).astimezone(ZoneInfo(zone))
 
 
-def set_schedule(workspace: "Workspace", author_id: str, expression: str | None) -> Author:
-    """Give the author this timetable (None or "": none) and return them.
+def checked_schedule(text: str | None, zone: str) -> str | None:
+    """What a person wrote as a timetable: a cron expression, or None for "", "off" and None.
 
-    Raises ConfigurationError where it is no cron expression, UnknownAuthorError.
+    Raises ConfigurationError where it is neither.
     """
-    wanted = (expression or "").strip() or None
-    if wanted is not None:
-        next_moment(wanted, datetime.now(UTC), workspace.settings.time_zone)
+    wanted = (text or "").strip()
+    if wanted.lower() in ("", "off"):
+        return None
+    next_moment(wanted, datetime.now(UTC), zone)
+    return wanted
+
+
+def set_schedule(workspace: "Workspace", author_id: str, text: str | None) -> Author:
+    """Give the author this timetable ("off": none) and return them; raises ConfigurationError, UnknownAuthorError."""
+    schedule = checked_schedule(text, workspace.settings.time_zone)
     with workspace.authors.changing(author_id) as author:
-        changed = author.model_copy(update={"schedule": wanted})
+        changed = author.model_copy(update={"schedule": schedule})
         workspace.authors.save(changed)
     return changed

@@ -6,6 +6,8 @@ from twin_assets.core.alerts import Alert, send
 from twin_assets.defs.reporting import own_sentence
 from twin_assets.resources.workspace import WorkspaceResource
 
+CHECK_FAILED = "DagsterAssetCheckFailedError"  # names asset and check
+
 
 @dg.run_failure_sensor(
     name="run_failed",
@@ -39,10 +41,12 @@ def failure_of(context: dg.RunFailureSensorContext) -> tuple[str, str]:
         failure, step = event.step_failure_data, event.step_key or ""
         if failure.user_failure_data is not None and failure.user_failure_data.description:
             return step, failure.user_failure_data.description
-        sentence = own_sentence(failure.error)
-        name = failure.error.cls_name if failure.error is not None and failure.error.cls_name else "an error"
-        cause = failure.error.cause if failure.error is not None else None
-        while cause is not None:
-            name, cause = cause.cls_name or name, cause.cause
-        return step, sentence or f"{name}; the run's log says more."
+        error = failure.error
+        sentence = own_sentence(error)
+        while error is not None and error.cause is not None:
+            error = error.cause
+        name = error.cls_name if error is not None else None
+        if error is not None and name == CHECK_FAILED:
+            sentence = error.message.partition(": ")[2]
+        return step, sentence or f"{name or 'An error'}; the run's log says more."
     return "", context.failure_event.message or "The run ended without a word."
