@@ -7,6 +7,7 @@ depend on the documents alone, never on their order, so that any history ends in
 """
 
 import json
+from collections import Counter
 from functools import partial
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
@@ -60,6 +61,27 @@ def update_corpus(
     state = [{"author": author, "fingerprint": _fingerprint(lake, author)[0]}]
     lake.replace_author("corpus_state", author, state)
     return derivation
+
+
+def corpus_summary(lake: Lake, author: str) -> dict[str, Any]:
+    """What cleaning did: private things taken out by kind, paragraphs left out as boilerplate, cross-posts, what else
+    was rejected and why, and the languages of the corpus, each with its number."""
+    columns = ["language", "quoted", "redacted", "redactions", "left_out", "rejected"]
+    rows = lake.read("documents", author, columns=columns)
+    redacted: Counter[str] = Counter()
+    for text in rows.filter(pl.col("redactions") > 0)["redacted"]:
+        redacted.update(json.loads(text))
+    corpus = rows.filter(pl.col("rejected").is_null())
+    reasons = Counter(rows["rejected"].drop_nulls())
+    cross_posts = sum(number for reason, number in reasons.items() if reason.startswith(CROSS_POST))
+    return {
+        "redacted": dict(sorted(redacted.items())),
+        "boilerplate paragraphs": int(corpus["left_out"].list.len().sum()),
+        "documents with quotes": corpus.filter(pl.col("quoted").list.len() > 0).height,
+        "cross-posts": cross_posts,
+        "rejected": {reason: n for reason, n in sorted(reasons.items()) if not reason.startswith(CROSS_POST)},
+        "languages": dict(sorted(Counter(corpus["language"].fill_null("too short to tell")).items())),
+    }
 
 
 def corpus_facts(lake: Lake, author: str) -> pl.DataFrame:

@@ -7,11 +7,12 @@ from typing import Any
 
 import polars as pl
 
+from twin_assets.core.cleaning.quotes import own_spans
 from twin_assets.core.documents import Sample, content_hash
 from twin_assets.core.lake import rows_frame
 from twin_assets.core.prompts import FORMS, form_of
 
-SAMPLES_VERSION = "1"
+SAMPLES_VERSION = "2"
 DUPLICATE = "near-duplicate of document "
 MINIMUM_WORDS = 3
 PASSAGE_CHARACTERS = 2_400
@@ -92,12 +93,17 @@ def instruction(form: str, title: str, heading: str, target: str, seed: str) -> 
     return usable[int(content_hash("request", seed), 16) % len(usable)].format(**fields)
 
 
-def passages(text: str, limit: int = PASSAGE_CHARACTERS) -> Iterator[tuple[str, str]]:
+def passages(
+    text: str, limit: int = PASSAGE_CHARACTERS, own: Sequence[tuple[int, int]] | None = None
+) -> Iterator[tuple[str, str]]:
     """(heading, passage) pairs: every passage is verbatim a part of the text, of whole paragraphs, at most about
-    `limit` characters, and does not run across a heading."""
+    `limit` characters, and does not run across a heading, nor across words of somebody else's.
+
+    own: spans of the text that are the author's own (cleaning.own_spans; None: all of it).
+    """
     heading, start, end = "", None, 0
-    for first, last, title in _paragraphs(text):
-        if start is not None and (title is not None or last - start > limit):
+    for first, last, title in _own_paragraphs(text, own):
+        if start is not None and (title is not None or last - start > limit or not _adjoin(own, start, last)):
             yield heading, text[start:end]
             start = None
         if title is not None:
@@ -115,7 +121,12 @@ def _samples(document: dict[str, Any]) -> Iterator[Sample]:
         title = ""
     form = form_of(document["category"], document["platform"])
     whole = len(text) <= (FORMS[form].characters if form.endswith("post") else PASSAGE_CHARACTERS)
-    pieces: Sequence[tuple[str, str]] = [("", text.strip())] if whole else list(passages(text)) or [("", text.strip())]
+    own = own_spans(document)
+    if whole and own == [(0, len(text))]:
+        pieces = [("", text.strip())]
+    else:
+        # A text that is nothing but a quotation gives a sample without a word, which is left out with its reason.
+        pieces = list(passages(text, FORMS[form].characters if whole else PASSAGE_CHARACTERS, own)) or [("", "")]
     for position, (heading, target) in enumerate(pieces):
         piece_form = "section" if form == "article" and len(pieces) > 1 else form
         seed = f"{document['document_id']}:{position}"
@@ -130,6 +141,21 @@ def _samples(document: dict[str, Any]) -> Iterator[Sample]:
             split=document["split"],
             excluded=_exclusion(document, form, position, target),
         )
+
+
+def _own_paragraphs(text: str, own: Sequence[tuple[int, int]] | None) -> Iterator[tuple[int, int, str | None]]:
+    """_paragraphs(), less what of them is not the author's own."""
+    for first, last, title in _paragraphs(text):
+        for start, end in [(first, last)] if own is None else own:
+            inside = text[max(first, start) : min(last, end)]
+            if inside.strip():
+                begin = max(first, start) + len(inside) - len(inside.lstrip("\n"))
+                yield begin, max(first, start) + len(inside.rstrip()), title
+
+
+def _adjoin(own: Sequence[tuple[int, int]] | None, start: int, end: int) -> bool:
+    """Whether nothing of somebody else's stands between the two places."""
+    return own is None or any(first <= start and end <= last for first, last in own)
 
 
 def _exclusion(document: dict[str, Any], form: str, position: int, target: str) -> str | None:

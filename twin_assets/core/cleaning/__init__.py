@@ -8,7 +8,7 @@ from twin_assets.core.cleaning.documents import CLEANER_VERSION, clean_documents
 from twin_assets.core.cleaning.duplicates import near_duplicate_groups
 from twin_assets.core.cleaning.markdown import html_to_markdown
 from twin_assets.core.cleaning.pages import main_text
-from twin_assets.core.cleaning.quotes import own_spans, own_text
+from twin_assets.core.cleaning.quotes import own_spans, own_text, with_own_text
 
 __all__ = [
     "CLEANER_VERSION",
@@ -18,4 +18,5 @@ __all__ = [
     "near_duplicate_groups",
     "own_spans",
     "own_text",
+    "with_own_text",
 ]

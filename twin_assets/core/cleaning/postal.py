@@ -19,12 +19,12 @@ _CODES = {
     "GB": re.compile(r"\b[A-Z]{1,2}\d[A-Z\d]?\s\d[ABD-HJLNP-UW-Z]{2}\b"),
 }
 _CONTINENTAL = re.compile(
-    r"\b(?:[A-ZÄÖÜ][\w.äöüß-]+[ -]?(?:straße|strasse|str\.|weg|platz|allee|gasse|ring|damm|ufer|straat|laan|gracht|gatan"
-    r"|vej|vägen)|(?:[A-ZÄÖÜ][\w-]+ )(?:Straße|Strasse|Str\.|Weg|Platz|Allee|Ring|Damm|Ufer)"
+    r"\b(?:[A-ZÄÖÜ][\w.äöüß-]+[ -]?(?:straße|strasse|str\.|weg|platz|allee|gasse|ring|damm|ufer|straat|laan|gracht"
+    r"|gatan|vej|vägen)|(?:[A-ZÄÖÜ][\w-]+ )(?:Straße|Strasse|Str\.|Weg|Platz|Allee|Ring|Damm|Ufer)"
     r"|(?:Via|Viale|Piazza|Corso|Calle|Avenida|Plaza|Rua|Praça)(?: [\w'’.]+){1,4},?)\s+\d{1,4} ?[a-z]?"
     r"[,\n ]+(?:[A-Z]{1,2}-)?\d{4,5}(?: ?[A-Z]{2})? [A-ZÄÖÜÉÈÀ][\w.äöüßéèàñç-]+"
     r"|\b\d{1,4}(?: ?(?:bis|ter))?,? (?:rue|avenue|boulevard|place|impasse|quai|chemin)"
-    r"(?: (?:de|du|des|la|le|les|l['’]|d['’])* ?[\w'’-]+){1,5}[,\n ]+\d{5} [A-ZÉÈ][\w-]+",
+    r"(?: [\w'’-]+){1,7}[,\n ]+\d{5} [A-ZÉÈ][\w-]+",
 )
 
 

@@ -1,15 +1,17 @@
 """Quoted text of other people: where it stands in a document, and the document without it.
 
 Quotes stay in the text, since what an author answers to gives their answer its sense; whatever learns the author's
-voice reads own_text() or own_spans() instead. Taken to be somebody else's: Markdown block quotes (what HTML's
-blockquote and embedded posts become), lines that begin with ">" as replies by e-mail have them, the line "On … wrote:"
-above those, and what a mail program copied below a reply. Not a quote: code, and the callouts ("> [!NOTE]") of an
-author's own documentation.
+voice reads own_text(), with_own_text() or own_spans() instead. Taken to be somebody else's: Markdown block quotes (what
+HTML's blockquote and embedded posts become), lines that begin with ">" as replies by e-mail have them, the line "On …
+wrote:" above those, and what a mail program copied below a reply. Not a quote: code, and the callouts ("> [!NOTE]") of
+an author's own documentation.
 """
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+
+import polars as pl
 
 Spans = list[tuple[int, int]]
 
@@ -85,6 +87,16 @@ def _lines(text: str) -> Iterator[tuple[int, int]]:
         end = len(text) if end < 0 else end
         yield at, end
         at = end + 1
+
+
+def with_own_text(documents: pl.DataFrame) -> pl.DataFrame:
+    """Rows of `documents` with own_text() for their text, less those that have none."""
+    has_quotes = pl.col("quoted").list.len() > 0
+    quoting = documents.filter(has_quotes)
+    texts = pl.Series("text", [own_text(row) for row in quoting.iter_rows(named=True)], dtype=pl.String)
+    own = pl.concat([documents.filter(~has_quotes.fill_null(False)), quoting.with_columns(texts)])
+    order = documents.select("document_id").with_row_index("place")
+    return own.join(order, on="document_id").sort("place").drop("place").filter(pl.col("text").str.strip_chars() != "")
 
 
 def fenced_spans(text: str) -> Spans:

@@ -6,6 +6,7 @@ import dagster as dg
 import polars as pl
 
 from twin_assets.core import features
+from twin_assets.core.corpus import corpus_summary
 from twin_assets.core.documents import content_hash
 from twin_assets.core.errors import TooLittleTextError, TwinError
 from twin_assets.core.sources import PLATFORMS
@@ -48,6 +49,7 @@ def cleaned_corpus(context: dg.AssetExecutionContext, workspace: WorkspaceResour
             **derivation_metadata(derivation),
             "documents": corpus.height,
             "words": sum(words),
+            "cleaning": dg.MetadataValue.json(corpus_summary(stores.lake, author)),
             "by platform": bar_plot(by_platform, "documents by platform"),
             "lengths": histogram(words, "length of documents", "words"),
         },
@@ -104,11 +106,12 @@ def qdrant_collections(context: dg.AssetExecutionContext, workspace: WorkspaceRe
     description="What makes the author sound like themselves: lengths, rhythm, punctuation, openings, vocabulary.",
 )
 def voice_profile(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> dg.MaterializeResult:
+    from twin_assets.core.cleaning import with_own_text
     from twin_assets.core.voice import update_voice
     from twin_assets.core.voice_profile import build_profile, save_profile
 
     stores, author = workspace.open(), context.partition_key
-    corpus = features.corpus(stores.lake, author)
+    corpus = with_own_text(features.corpus(stores.lake, author))
     profile = save_profile(stores, author, build_profile(corpus))
     try:
         update_voice(stores, author, corpus.filter(pl.col("category") != "code")["text"].to_list())

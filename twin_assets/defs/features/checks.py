@@ -30,13 +30,14 @@ def only_clean_documents(context: dg.AssetCheckExecutionContext, workspace: Work
 @dg.asset_check(
     asset=cleaned_corpus,
     partitions_def=authors,
-    description="Plain-text posts have every visible character they were published with, less what was redacted.",
+    description="Plain-text posts have every visible character they were published with, less what was redacted or is "
+    "boilerplate of many of them.",
 )
 def voice_survives(context: dg.AssetCheckExecutionContext, workspace: WorkspaceResource) -> dg.AssetCheckResult:
     stores, author = workspace.open(), context.partition_key
     plain = (pl.col("content_type") == "text/plain") & pl.col("removed_at").is_null()
     raw = stores.lake.read("raw_documents", author, columns=["document_id", "content"], where=plain)
-    corpus = features.corpus(stores.lake, author).filter(pl.col("redactions") == 0)
+    corpus = features.corpus(stores.lake, author).filter(pl.col("redactions") == 0, pl.col("left_out").list.len() == 0)
     joined = corpus.join(raw, on="document_id").select("url", "text", "content")
     changed = [
         row["url"] for row in joined.to_dicts() if "".join(row["text"].split()) != "".join(row["content"].split())
