@@ -82,8 +82,12 @@ def table(rows: Sequence[Mapping[str, Any]]) -> dg.MetadataValue:
         return dg.MetadataValue.md("(none)")
     names = list(rows[0])
     lines = ["| " + " | ".join(names) + " |", "|" + "---|" * len(names)]
-    lines += ["| " + " | ".join(str(row[name]).replace("|", "\\|") for name in names) + " |" for row in rows]
+    lines += ["| " + " | ".join(_cell(row[name]) for name in names) + " |" for row in rows]
     return dg.MetadataValue.md("\n".join(lines))
+
+
+def _cell(value: object) -> str:
+    return " ".join(str(value).split()).replace("|", "\\|")
 
 
 def picture(png: bytes) -> dg.MetadataValue:

@@ -1,14 +1,19 @@
 """raw_<platform>: one asset for each platform of the registry, each with a check on the health of its sources."""
 
+from collections import Counter
+
 import dagster as dg
 
 from twin_assets.core.collection import collect_platform, source_states
 from twin_assets.core.documents import content_hash
 from twin_assets.core.sources import PLATFORMS
+from twin_assets.core.status import quarantined
 from twin_assets.defs.partitions import authors
 from twin_assets.defs.reporting import OWNERS, say, table
 from twin_assets.resources.workspace import WorkspaceResource
 
+LINK_COLUMNS = ("url", "title", "reason", "remedy")
+LINKS = 50  # shown in a check's metadata; `twin status --json` has all of them
 RAW_COLUMNS = ["document_id", "raw_hash", "removed_at"]
 
 
@@ -64,17 +69,28 @@ def _sources_check(platform: str) -> dg.AssetChecksDefinition:
         description="Every source answered, and nothing it sent had to be put in quarantine.",
     )
     def sources_answered(context: dg.AssetCheckExecutionContext, workspace: WorkspaceResource) -> dg.AssetCheckResult:
-        states = [
-            state for state in source_states(workspace.open(), context.partition_key) if state["platform"] == platform
-        ]
+        stores = workspace.open()
+        states = [state for state in source_states(stores, context.partition_key) if state["platform"] == platform]
         failed = [state for state in states if state["status"] != "ok"]
-        quarantined = sum(state["quarantined"] or 0 for state in states)
+        held = [row for row in quarantined(stores, context.partition_key) if row["platform"] == platform]
+        reasons = Counter((row["source"], row["reason"]) for row in held)
         return dg.AssetCheckResult(
-            passed=not failed and not quarantined,
+            passed=not failed and not held,
             severity=dg.AssetCheckSeverity.WARN,
             description="; ".join(f"{state['source']}: {state['message']}" for state in failed)
-            or (f"{quarantined} documents are in quarantine, see `twin status`" if quarantined else None),
-            metadata={"sources": len(states), "failed": len(failed), "quarantined": quarantined},
+            or (f"{len(held)} documents are in quarantine, see `twin status`" if held else None),
+            metadata={
+                "sources": len(states),
+                "failed": len(failed),
+                "quarantined": len(held),
+                "quarantine": table(
+                    [
+                        {"source": source, "reason": reason, "documents": count}
+                        for (source, reason), count in sorted(reasons.items())
+                    ]
+                ),
+                "links": table([{name: row[name] or "" for name in LINK_COLUMNS} for row in held[:LINKS]]),
+            },
         )
 
     return sources_answered
