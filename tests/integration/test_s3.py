@@ -1,7 +1,13 @@
 """The lake on S3, against a local S3 server: credentials from dagster-aws, the bucket, and what derive() needs."""
 
+import re
+import socket
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -15,25 +21,38 @@ from twin_assets.core.workspace import Workspace
 from twin_assets.resources.bucket import make_bucket
 from twin_assets.resources.workspace import s3_resource, storage_options
 from twin_assets.settings import Settings
+from twin_serving.server import free_port
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    """A local S3 server, in a process of its own: deltalake holds the interpreter while it reads a log."""
+    port = free_port()
+    command = (sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port))
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 60
+        while socket.socket().connect_ex(("127.0.0.1", port)):
+            assert process.poll() is None, "the S3 server ended at once"
+            assert time.monotonic() < deadline, "the S3 server did not start within a minute"
+            time.sleep(0.1)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.kill()
+        process.wait()
 
 
 @pytest.fixture
-def settings(tmp_path) -> Iterator[Settings]:
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    _, port = server.get_host_and_port()
-    try:
-        yield Settings(
-            home=tmp_path,
-            lake_uri="s3://twin/lake",
-            s3_endpoint_url=f"http://127.0.0.1:{port}",
-            s3_access_key_id="key",
-            s3_secret_access_key="secret",
-        )
-    finally:
-        server.stop()
+def settings(server: str, request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
+    """A deployment whose lake is a bucket of the test's own."""
+    bucket = re.sub(r"[^a-z]+", "-", request.node.name)[:60].strip("-")
+    return Settings(
+        home=tmp_path,
+        lake_uri=f"s3://{bucket}/lake",
+        s3_endpoint_url=server,
+        s3_access_key_id="key",
+        s3_secret_access_key="secret",
+    )
 
 
 def rows(*names: str) -> pl.DataFrame:
@@ -44,8 +63,8 @@ def rows(*names: str) -> pl.DataFrame:
 
 
 def test_the_lake_lives_in_a_bucket(settings):
-    assert make_bucket(settings) == "twin"
-    assert make_bucket(settings) == "twin", "a bucket that is there is left alone"
+    assert make_bucket(settings) == "test-the-lake-lives-in-a-bucket"
+    assert make_bucket(settings) == "test-the-lake-lives-in-a-bucket", "a bucket that is there is left alone"
     through_dagster = Lake(settings.lake_location, storage_options(s3_resource(settings)))
     through_dagster.append("documents", rows("a", "b"))
     through_dagster.replace("documents", "ada", "document_id", ["a", "c"], rows("c"))

@@ -1,4 +1,4 @@
-"""The lake as a warehouse: SQL that only reads, versions that are listed, compared and read, and what a retention keeps."""
+"""The lake as a warehouse: SQL that only reads, versions listed, compared and read, and what a retention keeps."""
 
 import os
 import time
@@ -6,13 +6,14 @@ from datetime import UTC, datetime, timedelta
 
 import polars as pl
 import pytest
+from sqlalchemy.exc import DatabaseError
 
 from twin_assets.core.authors import Author, Source
 from twin_assets.core.documents import TABLES, Chunk, Document
-from twin_assets.core.errors import ConfigurationError, InputError, LakeError, ModelError, VersionGoneError
+from twin_assets.core.errors import ConfigurationError, InputError, LakeError, VersionGoneError
 from twin_assets.core.housekeeping import tidy
 from twin_assets.core.lake import Lake, rows_frame
-from twin_assets.core.registry import ModelVersion
+from twin_assets.core.registry import ModelVersion, Registry
 from twin_assets.core.warehouse import (
     ask,
     compare,
@@ -152,20 +153,6 @@ def model(**made_from) -> ModelVersion:
     return ModelVersion(**(values | made_from))
 
 
-def register(workspace, tmp_path, corpus: str, dataset_delta_version: int | None) -> ModelVersion:
-    """Register a version in the deployment's own registry."""
-    folder = tmp_path / "trained" / "adapter"
-    folder.mkdir(parents=True)
-    (folder / "adapter_model.safetensors").write_bytes(b"")
-    registry = workspace.registry
-    run = registry.start_run("ada", "test", {})
-    return registry.register(
-        "ada", run_id=run, folder=folder.parent, base_model="nano", is_nano=True, base_identity="", dataset_version="d",
-        dataset_delta_version=dataset_delta_version, corpus_version=corpus, code_version="1", fingerprint="f",
-        metrics={},
-    )  # fmt: skip
-
-
 def test_the_models_made_from_a_version_are_named(lake):
     content, _ = content_version(lake, "ada", "corpus", 1)
     models = [model(version="10", corpus_version=content), model(version="9", corpus_version=content), model()]
@@ -173,13 +160,14 @@ def test_the_models_made_from_a_version_are_named(lake):
     assert found == {3: (), 1: ("9", "10"), 0: ()}
 
 
-def test_the_retention_keeps_the_present_and_what_a_model_was_made_from(workspace, tmp_path):
+def test_the_retention_keeps_the_present_and_what_a_model_was_made_from(workspace, monkeypatch):
     workspace.authors.save(Author(id="ada", name="Ada"))
     lake = workspace.lake
     for n in range(12):
         lake.append("documents", documents((f"d{n}", f"text {n}")))
     wanted = content_version(lake, "ada", "corpus")
-    register(workspace, tmp_path, wanted[0], None)
+    made = model(corpus_version=wanted[0])
+    monkeypatch.setattr(Registry, "versions", lambda self, author: [made])
     lake.replace("documents", "ada", "document_id", ["d0"], [])
     lake.append("documents", documents(("new", "text")))
     present = content_version(lake, "ada", "corpus")
@@ -214,14 +202,14 @@ def test_within_the_retention_everything_can_be_read(workspace):
         tidy(workspace, timedelta(hours=1))
 
 
-def test_nothing_is_removed_while_the_registry_cannot_be_asked(workspace, monkeypatch):
+def test_nothing_is_removed_while_the_registry_cannot_be_asked(workspace):
     workspace.authors.save(Author(id="ada", name="Ada"))
     workspace.lake.append("documents", documents(("a", "one")))
     workspace.lake.replace("documents", "ada", "document_id", ["a"], documents(("a", "two")))
     path = workspace.settings.home / "mlflow" / "mlflow.db"
     path.parent.mkdir(parents=True)
     path.write_bytes(b"this is no database")
-    with pytest.raises(ModelError):
+    with pytest.raises(DatabaseError):
         tidy(workspace, NOW, shortest=NOW)
     assert read_version(workspace.lake, "ada", "corpus", 0)["text"].item() == "one"
 

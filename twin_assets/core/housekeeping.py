@@ -126,16 +126,17 @@ def _tidy_table(lake: Lake, table: str, keep: timedelta, needed: Iterable[int], 
         if not dry_run and TABLE_PROPERTIES.items() - delta.metadata().configuration.items():
             delta.alter.set_table_properties(TABLE_PROPERTIES)
         merged = _merge_small_files(delta, dry_run)
-        removed = _vacuum(delta, keep, kept, dry_run=True)
-        if removed and not dry_run:  # a vacuum that removes nothing would still be two commits
-            removed = _vacuum(delta, keep, kept, dry_run=False)
+        # It names what earlier vacuums removed as well, and one that removes nothing would still be two commits.
+        removed = _there(lake, table, _vacuum(delta, keep, kept, dry_run=True))
+        if removed and not dry_run:
+            _vacuum(delta, keep, kept, dry_run=False)
     except CommitFailedError as error:
         raise LakeError(
             f"Table {table} is being written by others; run the housekeeping again later: {error}"
         ) from error
     except (DeltaError, OSError) as error:
         raise LakeError(f"Table {table} at {lake.uri(table)} could not be tidied: {error}") from error
-    return TableTidied(table, merged, len(removed), kept)
+    return TableTidied(table, merged, removed, kept)
 
 
 def _vacuum(delta: Any, keep: timedelta, kept: tuple[int, ...], *, dry_run: bool) -> list[str]:
@@ -145,6 +146,18 @@ def _vacuum(delta: Any, keep: timedelta, kept: tuple[int, ...], *, dry_run: bool
         keep_versions=list(kept) or None,
     )  # fmt: skip
     return found
+
+
+def _there(lake: Lake, table: str, names: list[str]) -> int:
+    """How many of these files there are."""
+    from deltalake.fs import DeltaStorageHandler
+    from pyarrow.fs import FileSelector, PyFileSystem
+
+    if not names:
+        return 0
+    folder = PyFileSystem(DeltaStorageHandler(lake.uri(table), lake.storage_options))
+    there = {file.base_name for file in folder.get_file_info(FileSelector("", recursive=True))}
+    return sum(name.rsplit("/", 1)[-1] in there for name in names)
 
 
 def _merge_small_files(delta: Any, dry_run: bool) -> int:

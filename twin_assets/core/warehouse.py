@@ -92,14 +92,15 @@ def ask(
             raise LakeError(f"The lake has no table {next(iter(versions))!r}; its tables are {', '.join(TABLES)}.")
         connection.execute("SET enable_external_access = false; SET lock_configuration = true")
         return _one_question(connection, statement).pl()
-    except FileNotFoundError as error:
-        raise VersionGoneError(
-            "The query asks for rows that lie before the retention: their files were removed. "
-            "`twin versions` lists what can be read."
-        ) from error
     except pl.exceptions.ComputeError as error:
         raise LakeError(f"The answer holds a type that has no column here; cast it to text: {error}") from error
     except (duckdb.Error, OSError) as error:
+        # On S3 DuckDB tells of it in its own error only.
+        if isinstance(error, FileNotFoundError) or "FileNotFoundError" in str(error):
+            raise VersionGoneError(
+                "The query asks for rows that lie before the retention: their files were removed. "
+                "`twin versions list` says what can be read."
+            ) from error
         raise LakeError(f"The query failed: {str(error).splitlines()[0]}") from error
     finally:
         connection.close()
