@@ -2,6 +2,7 @@
 
 import email.utils
 import socketserver
+import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -15,13 +16,15 @@ from demo.messages import LoggedRequest, Request, Response
 class LoopbackServer:
     """A context manager that serves `respond()` on 127.0.0.1; port 0 picks a free one.
 
-    `requests` logs what was answered, `bytes_sent` counts body bytes, `latency` (seconds) delays every answer.
+    `requests` logs what was answered, `bytes_sent` counts body bytes, `latency` (seconds) delays every answer,
+    `most_inside` is the greatest number of requests it had at once.
     """
 
     def __init__(self, port: int = 0) -> None:
         self.requests: list[LoggedRequest] = []
         self.bytes_sent = 0
         self.latency = 0.0
+        self.inside = self.most_inside = 0
         self.faults = FaultBook()
         self.stopping = threading.Event()
         self.lock = threading.RLock()
@@ -84,13 +87,20 @@ class LoopbackServer:
         """`respond()` behind faults and latency; logs the request before a byte of the answer leaves."""
         if self.is_control(request):
             return self._locked(request)
+        with self.lock:
+            self.inside += 1
+            self.most_inside = max(self.most_inside, self.inside)
         if self.latency:
             self.stopping.wait(self.latency)
         fault = self.faults.take(request.path)
         response = fault.spoil(request, lambda: self._locked(request)) if fault else self._locked(request)
         with self.lock:
+            self.inside -= 1
             status = 0 if response.delivery.silent else response.status
-            self.requests.append(LoggedRequest(request.method, request.target, status, request.headers))
+            size = 0 if request.method == "HEAD" else len(response.body[: response.delivery.cut_after])
+            self.requests.append(
+                LoggedRequest(request.method, request.target, status, request.headers, size * response.delivery.repeat)
+            )
         return response
 
     def _locked(self, request: Request) -> Response:
@@ -128,7 +138,8 @@ class _Listener(ThreadingHTTPServer):
             self.shutdown_request(connection)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        if not self.owner.stopping.is_set():
+        gone = isinstance(sys.exception(), ConnectionError)  # a client may die
+        if not gone and not self.owner.stopping.is_set():
             super().handle_error(request, client_address)
 
 

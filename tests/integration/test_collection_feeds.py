@@ -101,6 +101,27 @@ def test_two_items_of_one_guid_are_two_documents_for_good(blog, workspace):
     assert set(rows(workspace)) == {first, second}
 
 
+def test_notes_that_share_even_their_link_are_told_apart_by_their_dates(blog, workspace):
+    def notes(*texts: str) -> str:
+        items = "".join(
+            f"<item><guid>urn:day</guid><link>{blog.url}/blog/day</link><description>{text}</description>"
+            f"<pubDate>Mon, 05 Aug 2024 0{number}:00:00 GMT</pubDate></item>"
+            for number, text in enumerate(texts)
+            if text
+        )
+        return f'<rss version="2.0"><channel>{items}</channel></rss>'
+
+    blog.write("feed.xml", notes("The first note."))
+    add_source(workspace, "ada", "feed", f"{blog.url}/blog/feed.xml")
+    assert counts(collect(workspace, "feed"))[:2] == ("ok", 1)
+    blog.write("feed.xml", notes("The first note.", "The second note."))
+    collect(workspace, "feed")
+    assert sorted(row["content"] for row in rows(workspace).values()) == ["The first note.", "The second note."]
+    blog.write("feed.xml", notes("", "The second note.", "The third note."))
+    assert counts(collect(workspace, "feed"))[:4] == ("ok", 1, 0, 1)
+    assert len(rows(workspace)) == 3
+
+
 def test_items_without_any_identity_are_not_lost(blog, workspace):
     items = "".join(f"<item><description>A thought about pagers, number {n}.</description></item>" for n in range(3))
     blog.write("feed.xml", f'<rss version="2.0"><channel>{items}</channel></rss>')

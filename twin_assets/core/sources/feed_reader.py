@@ -4,7 +4,7 @@ import json
 import re
 import time
 from calendar import timegm
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -18,6 +18,7 @@ from twin_assets.core.web import WebResponse, shown
 
 TRUSTED = 7 * 86_400  # seconds for which a feed's validators are believed
 SUMMARY = 120  # words; a titled item shorter than that, without a paragraph, has a summary and not the text
+BY_DATE = " by date"  # what marks a name whose items go by their dates
 _END = re.compile(rb"</(rss|feed|rdf:RDF)>\s*(<!--.*?-->\s*)*\Z", re.IGNORECASE | re.DOTALL)
 _MORE = re.compile(r"(\[?(…|\.\.\.)\]?|(continue reading|read more)\W*)$", re.IGNORECASE)
 
@@ -89,19 +90,34 @@ def fetch_feed(reading: Reading, url: str, *, interval: float | None = None) -> 
 
 
 def tell_apart(items: Iterable[Item], shared: Iterable[str]) -> tuple[tuple[Item, ...], list[str]]:
-    """(items, guids that more than one item has or had): such items go by their links, for good.
+    """(items, names that more than one item has or had): such items go by their links, for good.
 
-    shared: the guids known to be shared already. An item listed twice stays, under its one guid.
+    Where even the link is one (several notes of a day's page), they go by their dates as well. shared: the names known
+    to be shared already. An item listed twice stays, under its one name.
     """
     items = tuple(items)
-    links: dict[str, set[str]] = {}
-    for item in items:
-        links.setdefault(item.guid, set()).add(item.link)
-    found = sorted({*shared, *(guid for guid, several in links.items() if len(several - {""}) > 1)})
-    return tuple(
+    found = {*shared, *_names_of_several(items, lambda item: item.link)}
+    items = tuple(
         replace(item, guid=item.link, replaces=(item.guid,)) if item.guid in found and item.link else item
         for item in items
-    ), found
+    )
+    texts = {(item.guid, item.content): item for item in items}.values()  # one text listed twice is one item
+    found |= {name + BY_DATE for name in _names_of_several(texts, lambda item: str(item.published_at or ""))}
+    items = tuple(
+        replace(item, guid=f"{item.guid} {item.published_at.isoformat()}", replaces=(*item.replaces, item.guid))
+        if item.guid + BY_DATE in found and item.published_at
+        else item
+        for item in items
+    )
+    return items, sorted(found)
+
+
+def _names_of_several(items: Iterable[Item], what: Callable[[Item], str]) -> set[str]:
+    """Names of items that are not one, as their `what` differs."""
+    values: dict[str, set[str]] = {}
+    for item in items:
+        values.setdefault(item.guid, set()).add(what(item))
+    return {name for name, several in values.items() if len(several - {""}) > 1}
 
 
 def parse_feed(response: WebResponse) -> tuple[str, tuple[Item, ...]]:
