@@ -7,12 +7,16 @@ from typing import NamedTuple
 
 
 class LoggedRequest(NamedTuple):
-    """One answered request; `path` has its query, `status` 0: no answer was sent, header names are lower case."""
+    """One answered request; `path` has its query, `status` 0: no answer was sent, header names are lower case.
+
+    size: bytes of the answer's body.
+    """
 
     method: str
     path: str
     status: int
     headers: dict[str, str]
+    size: int = 0
 
 
 @dataclass(frozen=True)

@@ -229,7 +229,9 @@ def test_a_backfill_goes_on_where_it_stopped(blog, workspace, monkeypatch):
     assert (collect(workspace, "feed").status, asked(blog, start)) == ("waiting", [])
     monkeypatch.setattr("twin_assets.core.collection.time.time", lambda: later)
     assert counts(collect(workspace, "feed")) == ("ok", 2, 0, 4, 0, 0)
-    assert asked(blog, start) == ["sitemap.xml", "/robots.txt", "p4.html", "p5.html"]
+    first, robots, *pages = asked(blog, start)
+    assert (first, robots, set(pages)) == ("sitemap.xml", "/robots.txt", {"p4.html", "p5.html"})  # two at once
+    assert len(pages) == 2
 
 
 def test_a_json_feed_is_a_feed(blog, workspace):

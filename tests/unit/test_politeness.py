@@ -8,6 +8,7 @@ import pytest
 
 from demo.loopback import LoopbackServer
 from demo.messages import Request, Response
+from twin_assets.core.ahead import in_order
 from twin_assets.core.errors import DisallowedError, FetchError, RateLimitedError
 from twin_assets.core.politeness import Turns
 from twin_assets.core.web import WebClient, WebResponse
@@ -29,7 +30,6 @@ class Site(LoopbackServer):
     """A site with a robots.txt (None: it has none)."""
 
     robots: str | None = ROBOTS
-    inside = most_inside = 0
 
     def respond(self, request: Request) -> Response:
         if request.path == "/robots.txt":
@@ -100,22 +100,60 @@ def test_the_delay_a_site_asks_for_is_kept(monkeypatch, site):
     assert 6 < max(waits) <= 7
 
 
-def test_a_host_is_asked_one_thing_at_a_time():
+@pytest.mark.parametrize("connections", [1, 3])
+def test_a_host_is_asked_no_more_at_a_time_than_its_rule_allows(connections):
     turns, busy, most = Turns(), [], []
+    gate = threading.Barrier(2 * connections, timeout=10)  # opens when both hosts are as busy as they may be
 
     def ask(host: str) -> None:
-        with turns.turn(host, 0.0, time.sleep):
+        with turns.turn(host, 0.0, time.sleep, connections):
             busy.append(host)
             most.append(busy.count(host))
-            time.sleep(0.005)
+            gate.wait()
             busy.remove(host)
 
-    threads = [threading.Thread(target=ask, args=(host,)) for host in ("a", "b") * 5]
+    threads = [threading.Thread(target=ask, args=(host,)) for host in ("a", "b") * (2 * connections)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert most == [1] * 10
+    assert len(most) == 4 * connections
+    assert max(most) == connections
+
+
+def test_the_operators_own_hosts_have_no_pauses_and_no_more_connections(site):
+    site.latency = 0.02
+    waits: list[float] = []
+    with WebClient(allowed_hosts=frozenset({"127.0.0.1"}), interval=60, connections=2, sleep=waits.append) as web:
+        assert len(list(in_order(web.get, [f"{site.url}/{number}" for number in range(8)]))) == 8
+    assert waits == []
+    assert site.most_inside == 2
+
+
+def test_a_robots_file_is_asked_for_once_however_many_pages_are_read_at_once(site):
+    site.latency = 0.02
+    with WebClient(allowed_hosts=frozenset({"127.0.0.1"}), sleep=lambda seconds: None) as web:
+        list(in_order(lambda number: web.get(f"{site.url}/{number}", page=True), range(6)))
+    assert asked(site).count("/robots.txt") == 1
+
+
+def test_results_come_in_order_and_no_further_ahead_than_the_workers():
+    begun = []
+
+    def work(number: int) -> int:
+        begun.append(number)
+        time.sleep(0.004 * (number % 3))
+        if number == 7:
+            raise ValueError("seven")
+        return number
+
+    results = in_order(work, range(100), workers=3)
+    assert [next(results) for _ in range(4)] == [0, 1, 2, 3]
+    assert max(begun) <= 3 + 4
+    with pytest.raises(ValueError, match="seven"):
+        list(results)
+    assert max(begun) <= 7 + 4
+    assert list(in_order(work, [])) == []
 
 
 def test_two_clients_share_a_hosts_pauses(monkeypatch, site):

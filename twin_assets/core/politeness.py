@@ -1,4 +1,4 @@
-"""Manners towards a host: one request at a time with pauses between, and its robots.txt obeyed for pages."""
+"""Manners towards a host: few requests at a time with pauses between, and its robots.txt obeyed for pages."""
 
 import threading
 import time
@@ -21,29 +21,37 @@ LONGEST_DELAY = 30.0  # seconds; a Crawl-delay of more is taken as this
 
 @dataclass
 class _Host:
-    lock: threading.Lock = field(default_factory=threading.Lock)
+    free: threading.Condition = field(default_factory=threading.Condition)
+    busy: int = 0
     next_turn: float = 0.0
 
 
 class Turns:
-    """One request at a time to a host and `interval` seconds between two, whichever clients and threads make them."""
+    """A few requests at a time to a host and `interval` seconds between the starts of two, whoever makes them."""
 
     def __init__(self) -> None:
         self._hosts: dict[str, _Host] = {}
         self._lock = threading.Lock()
 
     @contextmanager
-    def turn(self, host: str, interval: float, sleep: Callable[[float], None]) -> Iterator[None]:
-        """Hold the host for one request; `sleep` is how to wait for it."""
+    def turn(self, host: str, interval: float, sleep: Callable[[float], None], connections: int = 1) -> Iterator[None]:
+        """Hold one of the host's `connections` for one request; `sleep` is how to wait for the pause to end."""
         with self._lock:
             state = self._hosts.setdefault(host, _Host())
-        with state.lock:
+        with state.free:
+            state.free.wait_for(lambda: state.busy < connections)
+            state.busy += 1
             now = time.monotonic()
             turn = max(now, state.next_turn)
             state.next_turn = turn + interval
+        try:
             if turn > now:
                 sleep(turn - now)
             yield
+        finally:
+            with state.free:
+                state.busy -= 1
+                state.free.notify_all()  # they may wait for different numbers
 
 
 TURNS = Turns()  # the process's own: two clients do not make a host's pauses half as long
@@ -56,6 +64,7 @@ class Robots:
         self._fetch = fetch
         self._rules: dict[str, tuple[float, Protego | None]] = {}
         self._lock = threading.Lock()
+        self._asking: dict[str, threading.Lock] = {}
 
     def check(self, url: str) -> float:
         """Seconds the host wants between two pages (0: does not say).
@@ -75,14 +84,20 @@ class Robots:
 
     def _of(self, url: str) -> "Protego | None":
         """The rules for a URL's host, None where there are none: an answer of 400 to 499 allows everything."""
-        from protego import Protego
-
         parts = urlsplit(url)
         origin = f"{parts.scheme}://{parts.netloc}"
         with self._lock:
+            asking = self._asking.setdefault(origin, threading.Lock())
+        with asking:  # of several threads one asks and the others wait for its answer
             read_at, rules = self._rules.get(origin, (float("-inf"), None))
-        if time.monotonic() - read_at < REMEMBERED:
+            if time.monotonic() - read_at >= REMEMBERED:
+                rules = self._read(origin)
+                self._rules[origin] = (time.monotonic(), rules)
             return rules
+
+    def _read(self, origin: str) -> "Protego | None":
+        from protego import Protego
+
         response = self._fetch(f"{origin}/robots.txt")
         if response.status >= 500:
             raise FetchError(
@@ -90,7 +105,4 @@ class Robots:
                 "is; try again later.",
                 url=shown(response.url), status=response.status,
             )  # fmt: skip
-        rules = Protego.parse(response.text) if response.status < 400 else None
-        with self._lock:
-            self._rules[origin] = (time.monotonic(), rules)
-        return rules
+        return Protego.parse(response.text) if response.status < 400 else None

@@ -2,7 +2,7 @@
 
 Guarded: http(s) only; the address is checked when the socket is opened, not when the name is written, so
 neither a redirect nor a second answer of the name server reaches a private address. Bounded in size, time and
-redirects. Polite: one request at a time to a host and a pause between two, robots.txt for pages, Retry-After and
+redirects. Polite: few requests at a time to a host and a pause between two, robots.txt for pages, Retry-After and
 GitHub's quota headers obeyed, a User-Agent that names the project. Proxies from the environment are not used:
 behind one the address could not be checked.
 """
@@ -10,8 +10,8 @@ behind one the address could not be checked.
 import random
 import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
 from typing import Any, Self
 from urllib.parse import urljoin, urlsplit
 
@@ -38,6 +38,7 @@ ATTEMPTS = 3
 LONGEST_WAIT = 30.0  # seconds; what asks for more ends the read with RateLimitedError
 RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
 ROBOTS_BYTES = 2_000_000
+CONNECTIONS = 2  # to a host at once, all that HTTP/1.1 allowed a client while it named a number (RFC 2616, 8.1.4)
 
 
 class WebClient:
@@ -45,7 +46,8 @@ class WebClient:
 
     allowed_hosts: names (host or host:port) that may be private and are read without pauses, being the
     operator's own; timeout: seconds one request may take, body included; max_bytes: largest body, unpacked;
-    interval: seconds between two requests to a host; sleep: how to wait.
+    interval: seconds between the starts of two requests to a host; connections: requests to a host at once, of the
+    operator's own as well; sleep: how to wait.
     """
 
     def __init__(
@@ -55,12 +57,14 @@ class WebClient:
         timeout: float = 20.0,
         max_bytes: int = 20_000_000,
         interval: float = 0.25,
+        connections: int = CONNECTIONS,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.allowed_hosts = frozenset(host.lower() for host in allowed_hosts)
         self.timeout = timeout
         self.max_bytes = max_bytes
         self.interval = interval
+        self.connections = connections
         self._sleep = sleep
         self._deadline = Deadline()
         self._transport = GuardedTransport(GuardedBackend(self.allowed_hosts, self._deadline))
@@ -87,6 +91,7 @@ class WebClient:
         last_modified: str | None = None,
         token: str | None = None,
         interval: float | None = None,
+        connections: int | None = None,
         timeout: float | None = None,
         max_bytes: int | None = None,
         raise_for_status: bool = True,
@@ -95,7 +100,8 @@ class WebClient:
         """Read a URL, following redirects and trying again where the host is in trouble.
 
         etag, last_modified: validators of an earlier read, which may give a 304; token: sent as a bearer to
-        the first host only; interval, timeout, max_bytes: instead of the client's; raise_for_status: with
+        the first host only; interval, connections, timeout, max_bytes: instead of the client's, where a platform's
+        rule is another or an answer is large; raise_for_status: with
         False an answer of 400 and above is returned, not raised; page: with True the robots.txt of every host on
         the way is obeyed, as a page made for people asks for and a feed, an API or a file of one's own does not.
         Raises FetchError, and of its kinds BlockedAddressError, DisallowedError and RateLimitedError.
@@ -107,7 +113,13 @@ class WebClient:
             sent["If-Modified-Since"] = last_modified
         _checked(url)
         target = str(httpx.URL(url, params=params) if params else url)
-        limits = _Limits(timeout or self.timeout, max_bytes or self.max_bytes, interval or self.interval, page)
+        limits = _Limits(
+            timeout or self.timeout,
+            max_bytes or self.max_bytes,
+            self.interval if interval is None else interval,
+            connections or self.connections,
+            page,
+        )
         response = self._follow(_Question("GET", target, sent), token, limits)
         if raise_for_status and response.status >= 400:
             raise FetchError(refusal(response), url=shown(response.url), status=response.status)
@@ -119,13 +131,21 @@ class WebClient:
         return response
 
     def post(
-        self, url: str, body: bytes, *, headers: Mapping[str, str] | None = None, token: str | None = None
+        self,
+        url: str,
+        body: bytes,
+        *,
+        headers: Mapping[str, str] | None = None,
+        token: str | None = None,
+        interval: float | None = None,
+        connections: int | None = None,
     ) -> WebResponse:
         """Send a question that does not fit an address (GraphQL's); it must be one that can be asked twice.
 
         Raises what get() raises.
         """
-        limits = _Limits(self.timeout, self.max_bytes, self.interval, page=False)
+        interval = self.interval if interval is None else interval
+        limits = _Limits(self.timeout, self.max_bytes, interval, connections or self.connections, page=False)
         response = self._follow(_Question("POST", url, dict(headers or {}), body), token, limits)
         if response.status >= 300:
             raise FetchError(refusal(response), url=shown(response.url), status=response.status)
@@ -182,7 +202,7 @@ class WebClient:
         url = question.url
         parts = _checked(url)
         try:
-            with self._turn(parts.netloc, limits.interval):
+            with self._turn(parts.netloc, limits):
                 self._deadline.start(limits.timeout)
                 with self._client.stream(
                     question.method, url, headers=question.headers, content=question.body, timeout=limits.timeout
@@ -204,11 +224,10 @@ class WebClient:
         except (httpx.InvalidURL, UnicodeError) as error:
             raise FetchError(f"{url!r} is not an address ({error}); correct it.", url=url) from error
 
-    def _turn(self, host: str, interval: float) -> AbstractContextManager[None]:
-        """The host's turn for one request; the operator's own hosts are read without turns."""
-        if is_allowed(self.allowed_hosts, *_host_and_port(host)):
-            return nullcontext()
-        return TURNS.turn(host, interval, self._sleep)
+    def _turn(self, host: str, limits: "_Limits") -> AbstractContextManager[None]:
+        """The host's turn for one request; the operator's own hosts are read without pauses."""
+        own = is_allowed(self.allowed_hosts, *_host_and_port(host))
+        return TURNS.turn(host, 0.0 if own else limits.interval, self._sleep, limits.connections)
 
 
 @dataclass(frozen=True)
@@ -224,11 +243,14 @@ class _Limits:
     timeout: float
     max_bytes: int
     interval: float
+    connections: int
     page: bool
 
     def slowed(self, interval: float) -> "_Limits":
-        """The same with at least this pause between two requests."""
-        return _Limits(self.timeout, self.max_bytes, max(self.interval, interval), self.page)
+        """The same with at least this pause between two requests, which a site asks for that wants one at a time."""
+        if interval <= self.interval:
+            return self
+        return replace(self, interval=interval, connections=1)
 
 
 def _checked(url: str) -> Any:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from urllib.parse import urlsplit
 
+from twin_assets.core.ahead import in_order
 from twin_assets.core.documents import RawDocument
 from twin_assets.core.sources.base import (
     Checkpoint,
@@ -50,14 +51,17 @@ def collect(reading: Reading) -> Iterator[Event]:
         return
     pages: dict[str, str] = dict(reading.cursor.get("pages", {}))
     unread = 0
-    for item in feed.items:
-        found = document(reading, item)
-        if found.quarantine is None or not found.url.startswith(("http://", "https://")):
+    documents = [document(reading, item) for item in feed.items]
+    unseen = (found for found in documents if _leads(found) and pages.get(found.external_id) != found.raw_hash)
+    behind = {found.external_id: found.url for found in unseen}
+    read = in_order(lambda url: read_page(reading, url), list(behind.values()))
+    for item, found in zip(feed.items, documents, strict=True):
+        if not _leads(found):
             yield Found(found, _former(item))
-        elif pages.get(item.guid) == found.raw_hash:
+        elif behind.pop(found.external_id, None) is None:
             yield Kept(item.guid)
         else:
-            page = read_page(reading, found.url)
+            page = next(read)
             yield Found(completed(found, page), _former(item))
             if page.problem is not None and page.problem.reason == UNREAD:
                 unread += 1
@@ -69,6 +73,11 @@ def collect(reading: Reading) -> Iterator[Event]:
     message = f"{unread} pages behind the feed could not be read and are tried again." if unread else ""
     yield Done({"feed": state, "pages": {item.guid: pages[item.guid] for item in feed.items if item.guid in pages}},
                message=message)  # fmt: skip
+
+
+def _leads(found: RawDocument) -> bool:
+    """Whether the text is on the item's page and not in the feed."""
+    return found.quarantine is not None and found.url.startswith(("http://", "https://"))
 
 
 def completed(found: RawDocument, page: Page) -> RawDocument:

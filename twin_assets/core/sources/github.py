@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import quote
 
+from twin_assets.core.ahead import in_order
 from twin_assets.core.documents import RawDocument
 from twin_assets.core.errors import FetchError, InputError, RateLimitedError, SourceError
 from twin_assets.core.sources.base import (
@@ -66,13 +67,15 @@ def collect(reading: Reading) -> Iterator[Event]:
     pages, rows = _repositories(api, cursor.get("pages", {}))
     before = dict(repositories)
     own: dict[str, Any] = dict(rows) if rows is not None else dict.fromkeys(before)
-    for name, row in own.items():
-        state = before.get(name, {})
+
+    def read(name: str) -> list[Event | dict[str, Any]]:
+        row, state = own[name], before.get(name, {})
         # pushed_at moves with every push, to any branch: while it stands still no file has to be asked for.
-        if row is None or (state and state.get("pushed_at") == row.get("pushed_at")):
-            yield from _resting(reading, api, name, repositories)
-            continue
-        for event in _repository(reading, api, row, state):
+        resting = row is None or (state and state.get("pushed_at") == row.get("pushed_at"))
+        return list(_resting(reading, api, name, state) if resting else _repository(reading, api, row, state))
+
+    for name, events in zip(own, in_order(read, own), strict=True):
+        for event in events:
             if isinstance(event, dict):
                 repositories[name] = event
                 yield Checkpoint(cursor)
@@ -116,16 +119,12 @@ def _repositories(api: GitHubApi, kept: Mapping[str, Any]) -> tuple[dict[str, An
     return {"key": api.key, "etags": etags}, rows
 
 
-def _resting(reading: Reading, api: GitHubApi, name: str, states: dict[str, Any]) -> Iterator[Event]:
+def _resting(reading: Reading, api: GitHubApi, name: str, state: Mapping[str, Any]) -> Iterator[Event | dict[str, Any]]:
     """A repository nobody pushed to: only its release notes may have been edited, and asking is free with a token."""
-    state = states[name]
     noted = state.get("releases", {})
     if api.token is not None and noted.get("any"):
         for event in releases(reading, api, name, noted):
-            if isinstance(event, dict):
-                states[name] = {**state, "releases": event}
-            else:
-                yield event
+            yield {**state, "releases": event} if isinstance(event, dict) else event
     yield Kept(f"{name}/")
 
 

@@ -10,6 +10,8 @@ from twin_assets.core.sources.base import Reading
 from twin_assets.core.web import WebResponse, shown
 
 PUBLIC_API = "https://api.github.com"
+# 900 points a minute, of which a read costs one, and at most 100 requests at once (GitHub's secondary limits).
+RULE: Mapping[str, Any] = {"interval": 0.1, "connections": 4}
 _HEADERS = {"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": "2022-11-28"}
 
 
@@ -29,7 +31,7 @@ class GitHubApi:
         """One answer; `address` is a path below the API or a whole URL. Raises SourceError, FetchError."""
         url = address if address.startswith("http") else f"{self.base}{address}"
         try:
-            return self._web.get(url, headers=_HEADERS, token=self.token, **options)
+            return self._web.get(url, headers=_HEADERS, token=self.token, **RULE, **options)
         except FetchError as error:
             if error.status == 404 and "/users/" in url:
                 raise SourceError(
@@ -55,7 +57,7 @@ class GitHubApi:
         """The data of a GraphQL query; needs the token. Raises SourceError where GitHub does not answer it whole."""
         address = f"{self.base.removesuffix('/v3')}/graphql"
         body = json.dumps({"query": query, "variables": dict(variables)}).encode()
-        answer = parsed(self._web.post(address, body, headers=_HEADERS, token=self.token))
+        answer = parsed(self._web.post(address, body, headers=_HEADERS, token=self.token, **RULE))
         problems = answer.get("errors") or []
         if any(problem.get("type") == "RATE_LIMITED" for problem in problems):
             raise RateLimitedError(

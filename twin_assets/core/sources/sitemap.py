@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
+from twin_assets.core.ahead import in_order
 from twin_assets.core.documents import RawDocument
 from twin_assets.core.errors import SourceError
 from twin_assets.core.sources.base import Checkpoint, Done, Event, Found, Kept, Reading
@@ -31,15 +32,20 @@ def collect_sitemap(reading: Reading) -> Iterator[Event]:
     elsewhere = {url.rstrip("/") for name, url in reading.known().items() if name != url}
     now: dict[str, Any] = {}
     texts = unread = 0
-    for address, changed in read_sitemap(reading, reading.source.location):
-        if address.rstrip("/") in elsewhere:
-            continue
+
+    def read(entry: tuple[str, str]) -> tuple[str, str, Page]:
+        address, changed = entry
         state = pages.get(address, {})
-        page = Page(unchanged=True)
-        if not state or not changed or state.get("changed") != changed:
-            page = read_page(reading, address, etag=state.get("etag"), last_modified=state.get("modified"))
+        if state and changed and state.get("changed") == changed:
+            return address, changed, Page(unchanged=True)
+        validators = {"etag": state.get("etag"), "last_modified": state.get("modified")}
+        return address, changed, read_page(reading, address, **validators)
+
+    listed = read_sitemap(reading, reading.source.location)
+    wanted = (entry for entry in listed if entry[0].rstrip("/") not in elsewhere)
+    for address, changed, page in in_order(read, wanted):
         if page.unchanged:
-            now[address] = state
+            now[address] = pages.get(address, {})
         elif page.problem is not None and page.problem.reason == UNREAD:
             unread += 1
             now[address] = {}

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from twin_assets.core.ahead import in_order
 from twin_assets.core.archives import Archive
 from twin_assets.core.documents import Category, RawDocument, content_hash
 from twin_assets.core.errors import FetchError, InputError, RateLimitedError, SourceError
@@ -72,12 +73,18 @@ def collect(reading: Reading) -> Iterator[Event]:
     feed_state, edited = _edited(reading, base)
     person = main_author(rows)
     seen = {}
-    for row in rows:
-        name, print_ = str(row["id"]), _fingerprint(row)
-        if posts.get(name) == print_ and row["slug"] not in edited:
+
+    def read(row: Mapping[str, Any]) -> tuple[Mapping[str, Any], str, Mapping[str, Any] | None]:
+        print_ = _fingerprint(row)
+        known = posts.get(str(row["id"])) == print_ and row["slug"] not in edited
+        return row, print_, None if known else _post(reading, base, row["slug"])
+
+    for row, print_, post in in_order(read, rows):
+        name = str(row["id"])
+        if post is None:
             yield Kept(name)
         else:
-            document = post_document(reading, base, row, _post(reading, base, row["slug"]))
+            document = post_document(reading, base, row, post)
             if is_foreign(row, person):
                 document = replace(document, quarantine=FOREIGN, remedy="a guest wrote it; nothing is to be done")
             yield Found(document, (f"p/{row['slug']}",))
