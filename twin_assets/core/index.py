@@ -34,7 +34,7 @@ DATE_FIELD = "published_at"
 # Reciprocal rank fusion (Cormack, Clarke, Büttcher 2009); ranks count from 0, as Qdrant's own fusion does.
 RRF_K = 60
 # Each search gives this many candidates for every hit wanted, and at least the second number.
-CANDIDATES_PER_HIT, FEWEST_CANDIDATES = 4, 64
+CANDIDATES_PER_HIT, FEWEST_CANDIDATES = 2, 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class Hit:
     """A passage found: `text` is `document.text[start:end]`, the document's passage number `position`.
 
     score: what the hits are ordered by; similarity: cosine with the question; bm25: its BM25 score, each None where
-    that search did not find the passage; addresses: every place the document was published, its `url` first;
+    that search did not find the passage; addresses: (platform, url) of every place it was published, its own first;
     vector: float32 [dimension], L2-normed, where it was asked for.
     """
 
@@ -79,14 +79,15 @@ class Hit:
     bm25: float | None = None
     position: int = 0
     language: str | None = None
-    addresses: tuple[str, ...] = ()
+    addresses: tuple[tuple[str, str], ...] = ()
     vector: npt.NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
 
     def to_dict(self) -> dict[str, Any]:
         """The hit as JSON-ready values, less its vector; `published_at` in ISO 8601."""
         values = {entry.name: getattr(self, entry.name) for entry in fields(self) if entry.name != "vector"}
         published = self.published_at.isoformat() if self.published_at else None
-        return values | {"published_at": published, "addresses": list(self.addresses)}
+        addresses = [{"platform": platform, "url": url} for platform, url in self.addresses]
+        return values | {"published_at": published, "addresses": addresses}
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +136,7 @@ class Index(Protocol):
         self,
         author: str,
         collections: Sequence[str],
-        dense: npt.NDArray[np.float32],
+        dense: npt.NDArray[np.float32] | None,
         sparse: SparseVector,
         limit: int,
         where: SearchFilter | None = None,
@@ -146,8 +147,9 @@ class Index(Protocol):
     ) -> list[Hit]:
         """The best passages of these collections by both searches, best first.
 
-        schema: the one `dense` was made for (None: not checked); vectors: hits carry their vectors; exact: compare
-        with every vector instead of walking the graph. Raises IndexMissingError where nothing is published,
+        dense: the question's vector (None: search by words alone); sparse: its terms (empty: by meaning alone);
+        schema: the one `dense` was made for (None: not checked); vectors: hits carry their vectors; exact: compare with
+        every vector instead of walking the graph. Raises IndexMissingError where nothing is published,
         SchemaChangedError where what is published is of another schema.
         """
 
@@ -176,6 +178,11 @@ def open_index(
     from twin_assets.core.index_edge import EdgeIndex
 
     return EdgeIndex(folder, quantization)
+
+
+def model_of(schema: str) -> str | None:
+    """The embedding model that a schema `<layout>/<model>` names; None where it names none."""
+    return schema.partition("/")[2] or None
 
 
 def state_version(schema: str, state: Mapping[str, str]) -> str:
@@ -262,7 +269,8 @@ def make_hit(
         chunk_id=chunk_id, collection=collection, score=score, similarity=similarity, bm25=bm25, vector=vector,
         published_at=datetime.fromisoformat(published) if published else None,
         **{name: payload[name] for name in names}, position=payload.get("position", 0),
-        language=payload.get("language"), addresses=tuple(payload.get("addresses") or ()),
+        language=payload.get("language"),
+        addresses=tuple((address["platform"], address["url"]) for address in payload.get("addresses") or ()),
     )  # fmt: skip
 
 

@@ -95,7 +95,7 @@ class EdgeIndex:
         self,
         author: str,
         collections: Sequence[str],
-        dense: npt.NDArray[np.float32],
+        dense: npt.NDArray[np.float32] | None,
         sparse: SparseVector,
         limit: int,
         where: SearchFilter | None = None,

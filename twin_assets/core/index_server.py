@@ -109,7 +109,7 @@ class ServerIndex:
         self,
         author: str,
         collections: Sequence[str],
-        dense: npt.NDArray[np.float32],
+        dense: npt.NDArray[np.float32] | None,
         sparse: SparseVector,
         limit: int,
         where: SearchFilter | None = None,
@@ -160,7 +160,7 @@ class ServerIndex:
         self,
         place: str,
         author: str,
-        dense: npt.NDArray[np.float32],
+        dense: npt.NDArray[np.float32] | None,
         sparse: SparseVector,
         limit: int,
         where: SearchFilter | None,
@@ -172,14 +172,23 @@ class ServerIndex:
         walk = models.SearchParams(hnsw_ef=shared.SEARCH_WIDTH, exact=exact, quantization=rescored)
         # IDF over this author's passages alone: other tenants must not change what is found, nor show through.
         own = models.SearchParams(idf=models.IdfCorpusParams(corpus=_condition(author)))
-        near: Any = dense.tolist()
-        requests = [models.QueryRequest(query=near, using="dense", filter=condition, limit=limit, params=walk)]
+        requests: dict[str, models.QueryRequest] = {}
+        if dense is not None:
+            near: Any = dense.tolist()
+            requests["dense"] = models.QueryRequest(
+                query=near, using="dense", filter=condition, limit=limit, params=walk
+            )
         if sparse[0]:
             terms = models.SparseVector(indices=sparse[0], values=sparse[1])
-            requests.append(models.QueryRequest(query=terms, using="sparse", filter=condition, limit=limit, params=own))
-        answers = self._call(self.client.query_batch_points, place, requests)
-        found = [[(shared.chunk_id_of(point.id), point.score) for point in answer.points] for answer in answers]
-        return found if sparse[0] else [*found, []]
+            requests["sparse"] = models.QueryRequest(
+                query=terms, using="sparse", filter=condition, limit=limit, params=own
+            )
+        answers = self._call(self.client.query_batch_points, place, list(requests.values())) if requests else []
+        found = {
+            name: [(shared.chunk_id_of(point.id), point.score) for point in answer.points]
+            for name, answer in zip(requests, answers, strict=True)
+        }
+        return [found.get("dense", []), found.get("sparse", [])]
 
     def _fetch(
         self, places: Mapping[str, str], fused: Sequence[tuple[str, float]], found: Candidates, vectors: bool

@@ -40,7 +40,7 @@ def create_shard(place: str, dimension: int, quantization: Quantization) -> edge
 
 def search_shard(
     shard: edge.EdgeShard,
-    dense: npt.NDArray[np.float32],
+    dense: npt.NDArray[np.float32] | None,
     sparse: SparseVector,
     limit: int,
     where: SearchFilter | None,
@@ -50,13 +50,18 @@ def search_shard(
     condition = _condition(where)
     rescored = edge.QuantizationSearchParams(rescore=True, oversampling=shared.OVERSAMPLING)
     params = edge.SearchParams(hnsw_ef=shared.SEARCH_WIDTH, exact=exact, quantization=rescored)
-    near = edge.Query.Nearest(dense.tolist(), using="dense")
-    requests = [edge.QueryRequest(limit=limit, query=near, filter=condition, params=params)]
-    if sparse[0]:
-        terms = edge.Query.Nearest(edge.SparseVector(*sparse), using="sparse")
-        requests.append(edge.QueryRequest(limit=limit, query=terms, filter=condition))
-    found = [[(shared.chunk_id_of(point.id), point.score) for point in shard.query(request)] for request in requests]
-    return found[0], found[1] if sparse[0] else []
+    near: Scored = []
+    if dense is not None:
+        query = edge.Query.Nearest(dense.tolist(), using="dense")
+        near = _scored(shard.query(edge.QueryRequest(limit=limit, query=query, filter=condition, params=params)))
+    if not sparse[0]:
+        return near, []
+    query = edge.Query.Nearest(edge.SparseVector(*sparse), using="sparse")
+    return near, _scored(shard.query(edge.QueryRequest(limit=limit, query=query, filter=condition)))
+
+
+def _scored(points: Sequence[edge.ScoredPoint]) -> Scored:
+    return [(shared.chunk_id_of(point.id), point.score) for point in points]
 
 
 def fetch(shard: edge.EdgeShard, chunk_ids: Sequence[str], vectors: bool) -> Records:
