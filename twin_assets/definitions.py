@@ -11,6 +11,7 @@ from twin_assets.defs.collection import assets as collection
 from twin_assets.defs.collection import sensors as collection_sensors
 from twin_assets.defs.features import assets as features
 from twin_assets.defs.features import checks as feature_checks
+from twin_assets.defs.housekeeping import every_night, housekeeping
 from twin_assets.defs.release import assets as release
 from twin_assets.defs.release import sensors as release_sensors
 from twin_assets.defs.training import assets as training
@@ -74,8 +75,8 @@ def build_defs(resource_overrides: Mapping[str, Any] | None = None, settings: Se
     return dg.Definitions(
         assets=ASSETS,
         asset_checks=CHECKS,
-        jobs=JOBS,
-        schedules=[collection_sensors.collect_on_timetable],
+        jobs=[*JOBS, housekeeping],
+        schedules=[collection_sensors.collect_on_timetable, every_night],
         sensors=[
             collection_sensors.new_authors,
             collection_sensors.inbox,

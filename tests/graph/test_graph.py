@@ -54,12 +54,12 @@ def test_every_asset_is_by_author_and_described(definitions):
 def test_the_jobs_and_sensors_are_there(definitions):
     repository = definitions.get_repository_def()
     jobs = {job.name for job in repository.get_all_jobs()}
-    assert {"twin", "collect", "train", "release", "record_approval"} <= jobs
+    assert {"twin", "collect", "train", "release", "record_approval", "housekeeping"} <= jobs
     assert {sensor.name for sensor in repository.sensor_defs} == {
         "automation", "new_authors", "inbox", "enough_is_new", "new_model", "approval_given",
         "wait_is_over", "run_failed",
     }  # fmt: skip
-    assert [schedule.name for schedule in repository.schedule_defs] == ["collect_on_timetable"]
+    assert [schedule.name for schedule in repository.schedule_defs] == ["collect_on_timetable", "every_night"]
 
 
 def test_jobs_that_derive_what_they_collect_say_so(definitions):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from twin_assets.core.documents import TABLES
-from twin_assets.core.errors import ConfigurationError, LakeError, VersionGoneError
+from twin_assets.core.errors import ConfigurationError, LakeError, TwinError, UnknownAuthorError, VersionGoneError
 from twin_assets.core.features import corpus_version
 from twin_assets.core.lake import TABLE_PROPERTIES, Lake
 from twin_assets.core.registry import ModelVersion
@@ -92,8 +92,8 @@ def tidy(
 def needed_versions(workspace: "Workspace") -> dict[str, set[int]]:
     """Delta versions by table that registered models were made from. Raises ModelError."""
     needed: dict[str, set[int]] = {"samples": set(), "documents": set()}
-    for author in workspace.authors.list():
-        for model in workspace.registry.versions(author.id):
+    for author in workspace.authors.ids():
+        for model in workspace.registry.versions(author):
             if model.dataset_delta_version is not None:
                 needed["samples"].add(model.dataset_delta_version)
             made_from = _corpus_of(workspace.lake, model)
@@ -204,15 +204,25 @@ def _tidy_embeddings(lake: Lake, author: str, keep: timedelta, dry_run: bool) ->
 
 
 def _tidy_imports(workspace: "Workspace", keep: timedelta, dry_run: bool) -> list[str]:
-    """Remove exports that a newer one has replaced and that were taken in longer ago than the retention."""
+    """Remove exports that a newer one has replaced and that were taken in longer ago than the retention.
+
+    An author whose file cannot be read keeps all of them.
+    """
     home, oldest = workspace.settings.home, (datetime.now(UTC) - keep).timestamp()
-    named = {source.location for author in workspace.authors.list() for source in author.sources}
     gone: list[str] = []
-    for path in sorted(workspace.settings.imports_folder.rglob("*")):
-        if path.is_file() and path.stat().st_mtime < oldest and not _is_named(path.relative_to(home), named):
-            gone.append(path.relative_to(home).as_posix())
-            if not dry_run:
-                path.unlink()
+    for folder in sorted(workspace.settings.imports_folder.glob("*")):
+        try:
+            named = {source.location for source in workspace.authors.get(folder.name).sources}
+        except UnknownAuthorError:
+            named = set()
+        except TwinError:
+            continue
+        for path in sorted(folder.rglob("*")):
+            name = path.relative_to(home)
+            if path.is_file() and path.stat().st_mtime < oldest and not _is_named(name, named):
+                gone.append(name.as_posix())
+                if not dry_run:
+                    path.unlink()
     return gone
 
 
