@@ -44,7 +44,7 @@ from twin_assets.settings import Settings
 
 BATCH = 500  # documents of one transaction
 RESUMABLE = 50  # documents after which a reader's checkpoint is written down
-SAVING_SHARE = 0.05  # of the time may go into that: a state is as long as what the source lists
+SAVING_SHARE = 0.1  # of the time may go into that: a state is as long as what the source lists
 Progress = Callable[[str], None]  # called with a sentence
 log = logging.getLogger(__name__)
 
@@ -208,9 +208,9 @@ class _Collector:
             self.ledger.gone(event.external_id)
         elif isinstance(event, Checkpoint):
             self.checkpoint = event.cursor
-            begun = time.monotonic()
-            if self.taken >= RESUMABLE and begun >= self.next_save:
+            if self.taken >= RESUMABLE and time.monotonic() >= self.next_save:
                 self.ledger.flush()
+                begun = time.monotonic()
                 self.states.save(event.cursor, self.ledger.listed, status="reading")
                 self.taken = 0
                 self.next_save = time.monotonic() + (time.monotonic() - begun) / SAVING_SHARE
