@@ -40,9 +40,9 @@ def run(workspace: Workspace) -> collection.SourceResult:
 
 
 def run_killed_at(step: int, home: Path, source: Source) -> None:
-    """Collect, writing down every document at once, and die before that write; ends well where there are fewer."""
-    collection.BATCH, collection.RESUMABLE, collection.RESUMABLE_SHARE = 2, 1, 0.0
-    steps, write = 0, Lake.replace
+    """Collect, writing down every document at once, and die before that transaction, if there are so many."""
+    collection.BATCH, collection.RESUMABLE, collection.SAVING_SHARE = 2, 1, float("inf")
+    steps, write = 0, Lake._write
 
     def writing(self, *arguments, **options):
         nonlocal steps
@@ -51,7 +51,7 @@ def run_killed_at(step: int, home: Path, source: Source) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         return write(self, *arguments, **options)
 
-    Lake.replace = writing
+    Lake._write = writing
     run(deployment(home, source))
 
 
@@ -121,7 +121,7 @@ def linkedin(platforms: PlatformServer) -> Source:
 def test_a_run_killed_at_any_step_is_finished_by_the_next(context, platforms, tmp_path, prepare):
     source = prepare(platforms)
     whole = deployment(tmp_path / "whole", source)
-    assert run(whole).status == "ok"
+    assert (result := run(whole)).status == "ok", result
     expected = live(whole)
     assert len(expected) >= 2
     for step in itertools.count(1):

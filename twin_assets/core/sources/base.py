@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from twin_assets.core.archives import Archive
 from twin_assets.core.authors import Author, Source
+from twin_assets.core.cleaning.boilerplate import is_tracking_parameter
 from twin_assets.core.documents import RawDocument
 from twin_assets.core.errors import InputError, TwinError
 from twin_assets.core.web import WebClient
@@ -194,8 +195,6 @@ def is_sane(date: datetime) -> bool:
 
 def canonical(url: str) -> str:
     """An address without what only says where a reader came from; every other address stays as it is."""
-    from twin_assets.core.cleaning.boilerplate import is_tracking_parameter
-
     address, mark, rest = url.partition("?")
     query, hash_, fragment = rest.partition("#")
     parts = query.split("&")
