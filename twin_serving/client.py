@@ -59,6 +59,15 @@ class TwinClient:
         body = {"platform": platform, "location": location}
         return self._request("POST", f"{_twin(author)}/sources", json=body)
 
+    def remove_source(self, author: str, source: str, *, dry_run: bool = False) -> dict[str, Any]:
+        """Take a source ("platform:location") away, or only say what that would do: documents, kept, sentence …"""
+        parameters = {"source": source, "dry_run": dry_run}
+        return self._request("DELETE", f"{_twin(author)}/sources", params=parameters)
+
+    def set_schedule(self, author: str, schedule: str | None) -> dict[str, Any]:
+        """Set the author's timetable (None: off); returns schedule, time_zone, next_run."""
+        return self._request("PUT", f"{_twin(author)}/schedule", json={"schedule": schedule})
+
     def upload(self, author: str, content: Path | bytes, filename: str | None = None) -> dict[str, Any]:
         """Hand in an export (path or bytes); returns the platform and location it became a source as."""
         path = f"{_twin(author)}/imports"
@@ -67,9 +76,14 @@ class TwinClient:
         with content.open("rb") as file:
             return self._request("POST", path, files={"file": (filename or content.name, file)})
 
-    def search(self, author: str, query: str, limit: int = 8, category: str | None = None) -> dict[str, Any]:
-        """Passages of the author's writing nearest to the query."""
-        body = {"author": author, "query": query, "limit": limit, "category": category}
+    def search(
+        self, author: str, query: str, limit: int = 8, category: str | None = None, **restrictions: Any
+    ) -> dict[str, Any]:
+        """Passages of the author's writing that answer the query, and how it was read (understood, notices).
+
+        restrictions: platforms, languages, published_from, published_until, options (fields of SearchOptions).
+        """
+        body = {"author": author, "query": query, "limit": limit, "category": category, **restrictions}
         return self._request("POST", "/v1/search", json=body)
 
     def compose(

@@ -2,9 +2,10 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator
 
 from twin_assets.core.prompts import FORMS
+from twin_assets.core.search_options import SearchOptions
 
 
 class Strict(BaseModel):
@@ -20,6 +21,11 @@ class SearchRequest(Strict):
     query: str = Field(min_length=1, max_length=4_000)
     limit: int = Field(default=8, ge=1, le=50)
     category: Literal["post", "article", "code"] | None = None
+    platforms: list[str] = Field(default_factory=list, max_length=20)
+    languages: list[str] = Field(default_factory=list, max_length=20, description="ISO 639-1 codes")
+    published_from: AwareDatetime | None = None
+    published_until: AwareDatetime | None = Field(default=None, description="the first moment that is too late")
+    options: SearchOptions = Field(default_factory=SearchOptions, description="the stages of the search")
 
 
 class ComposeRequest(Strict):
@@ -44,6 +50,12 @@ class SourceRequest(Strict):
 
     platform: str
     location: str = Field(min_length=1)
+
+
+class ScheduleRequest(Strict):
+    """When an author is collected by itself: a cron expression, or None for never."""
+
+    schedule: str | None = Field(max_length=200)
 
 
 class TwinRequest(Strict):

@@ -2,6 +2,7 @@
 
 import shutil
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from fastapi import APIRouter, File, UploadFile
 from twin_assets.core.authors import Author
 from twin_assets.core.errors import InputError
 from twin_assets.core.workspace import Workspace
-from twin_serving.schemas import DecisionRequest, SourceRequest, TwinRequest
+from twin_serving.schemas import DecisionRequest, ScheduleRequest, SourceRequest, TwinRequest
 
 NANO_NOTICE = (
     "This text comes from nano, a tiny model built from this author's own writing in half a minute: it proves that "
@@ -76,13 +77,13 @@ def twin_routes(workspace: Workspace) -> APIRouter:
     @router.get("/twins/{author_id}")
     def twin(author_id: str) -> dict[str, Any]:
         """One author in full."""
-        from twin_assets.core.collection import source_states
-        from twin_assets.core.status import quarantined
+        from twin_assets.core.status import quarantined, source_report, timetable_status
 
         author = workspace.authors.get(author_id)
         return {
             **_summary(workspace, author),
-            "source_states": source_states(workspace, author_id),
+            **timetable_status(workspace, author),
+            "source_states": source_report(workspace, author),
             "quarantined": quarantined(workspace, author_id),
             "models": [
                 {
@@ -104,6 +105,22 @@ def twin_routes(workspace: Workspace) -> APIRouter:
 
         author = add_source(workspace, author_id, request.platform, request.location)
         return {"platform": request.platform, "location": author.sources[-1].location}
+
+    @router.delete("/twins/{author_id}/sources")
+    def remove(author_id: str, source: str, dry_run: bool = False) -> dict[str, Any]:
+        """Take a source (its key, platform:location) away, or with dry_run only say what that would do."""
+        from twin_assets.core.source_removal import plan_removal, remove_source
+
+        removal = (plan_removal if dry_run else remove_source)(workspace, author_id, source)
+        return {**asdict(removal), "sentence": removal.sentence}
+
+    @router.put("/twins/{author_id}/schedule")
+    def schedule(author_id: str, request: ScheduleRequest) -> dict[str, Any]:
+        """Set when the author is collected by itself, or stop that with null."""
+        from twin_assets.core.status import timetable_status
+        from twin_assets.core.timetable import set_schedule
+
+        return timetable_status(workspace, set_schedule(workspace, author_id, request.schedule))
 
     @router.post("/twins/{author_id}/imports", status_code=201)
     def imports(author_id: str, file: UploadFile = File()) -> dict[str, str]:  # noqa: B008  FastAPI's way

@@ -120,8 +120,10 @@ def plain(text: str) -> str:
 
 
 def sentence(text: str) -> str:
-    """The text with a capital and a full stop."""
-    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
+    """The text with a capital (unless an address stands first) and a full stop."""
+    return (text if text.startswith("http") else text[:1].upper() + text[1:]) + (
+        "" if text.endswith((".", "!", "?")) else "."
+    )
 
 
 def count(number: int, one: str, many: str | None = None) -> str:

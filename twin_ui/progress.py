@@ -42,6 +42,11 @@ class RunPanel:
         except ServingError as error:
             self.problem = error
 
+    @property
+    def active(self) -> bool:
+        """Whether one of these jobs goes on for the author."""
+        return any(run.active and run.job in self.jobs for run in self.runs)
+
     def button(self, label: str, job: str, icon: str, *, primary: bool = False) -> None:
         """A button that starts a job; it waits while a run goes on that would do the same."""
         active = self._busy(job)

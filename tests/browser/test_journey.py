@@ -124,6 +124,37 @@ def give_feedback(window: Visit) -> None:
     expect(page.get_by_text("Saved. It counts in the next training.")).to_be_visible()
 
 
+def tend_sources(window: Visit) -> None:
+    """What was set aside says why; a timetable is set, and refused where it is none; a source is taken away."""
+    page = window.page
+    page.get_by_role("link", name="Sources").click()
+    expect(page.get_by_role("heading", name="Set aside")).to_be_visible()
+    expect(page.locator(".rows .reason").filter(has_text="Import your Substack export").first).to_be_visible()
+    page.get_by_text("Collect by itself: never").click()
+    choose(page, "Another time")
+    page.get_by_role("textbox", name="Cron expression, read in UTC").fill("whenever")
+    button(page, "Save timetable").click()
+    expect(page.get_by_role("alert").filter(has_text="is no cron expression")).to_be_visible()
+    choose(page, "Every day at 06:00")
+    button(page, "Save timetable").click()
+    expect(page.get_by_text("Collect by itself: every day at 06:00 (UTC)")).to_be_visible()
+    expect(page.locator(".rows li.ok").first).to_contain_text("06:00")
+    window.settle()
+    window.shoot("5-sources-told")
+    row = page.locator("[class*=st-key-source-]").filter(has_text="LinkedIn")
+    row.get_by_role("button", name="Remove").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("leave the corpus and the index with the next run")
+    expect(dialog).to_contain_text("the imported export is deleted")
+    button(page, "Remove it").click()
+    expect(row).to_have_count(0)
+
+
+def choose(page: Page, timetable: str) -> None:
+    page.get_by_role("combobox", name="When").click()
+    page.get_by_role("option", name=timetable).click()
+
+
 def search(window: Visit) -> None:
     window.page.get_by_role("link", name="Library").click()
     window.page.get_by_role("textbox", name="Words or an idea").fill("flaky tests")
@@ -181,6 +212,7 @@ def test_from_first_visit_to_drafts(product: Product, browser: Browser, screensh
         approve(window, product, tmp_path)
         compose_with_model(window)
         address = window.page.url
+        tend_sources(window)
     _fits_every_screen(product, browser, screenshots, address)
 
 

@@ -4,6 +4,8 @@ import json
 
 import polars as pl
 import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
 from typer.testing import CliRunner
 
 from demo.exports import linkedin_export, medium_export
@@ -15,6 +17,8 @@ from twin_assets.core.collection import add_source, import_export, source_states
 from twin_assets.core.errors import ConfigurationError
 from twin_assets.core.source_removal import plan_removal, remove_source
 from twin_assets.settings import get_settings
+from twin_serving.answers import add_error_answers
+from twin_serving.twins import twin_routes
 
 
 @pytest.fixture
@@ -164,6 +168,42 @@ def test_the_command_says_what_happens_and_asks_first(workspace, medium, twin):
     assert workspace.authors.get("ada").sources == (feed,)
     unknown = twin("source", "remove", "ada", "medium:@nobody", "--yes").exception
     assert feed.key in str(unknown), "the sentence lists what there is"
+
+
+@pytest.fixture
+def api(workspace):
+    """The routes the page uses."""
+    routes = FastAPI()
+    add_error_answers(routes)
+    routes.include_router(twin_routes(workspace))
+    with TestClient(routes) as client:
+        yield client
+
+
+def test_the_page_can_ask_what_goes_take_it_away_and_is_told_what_is_wrong(workspace, medium, api):
+    feed, export = medium
+    address = "/v1/twins/ada/sources"
+    plan = api.delete(address, params={"source": export.key, "dry_run": True}).json()
+    assert "leave the corpus" in plan["sentence"]
+    assert export in workspace.authors.get("ada").sources
+    assert api.delete(address, params={"source": export.key}).json() == plan
+    assert workspace.authors.get("ada").sources == (feed,)
+    refused = api.delete(address, params={"source": "../../x:y"})
+    assert refused.status_code == 400
+    assert feed.key in refused.json()["error"]["message"]
+
+
+def test_the_page_can_set_and_stop_the_timetable(workspace, api):
+    workspace.settings.time_zone = "Europe/Amsterdam"
+    saved = api.put("/v1/twins/ada/schedule", json={"schedule": "0 6 * * *"}).json()
+    assert (saved["schedule"], saved["time_zone"]) == ("0 6 * * *", "Europe/Amsterdam")
+    assert "T06:00:00+0" in saved["next_run"]
+    refused = api.put("/v1/twins/ada/schedule", json={"schedule": "0 6 30 2 *"})
+    assert refused.status_code == 400
+    assert "no cron expression" in refused.json()["error"]["message"]
+    assert workspace.authors.get("ada").schedule == "0 6 * * *"
+    assert api.put("/v1/twins/ada/schedule", json={"schedule": None}).json()["next_run"] is None
+    assert workspace.authors.get("ada").schedule is None
 
 
 def test_status_tells_of_every_source_and_every_link_in_quarantine(workspace, medium, platforms, twin):

@@ -38,12 +38,15 @@ class Removal:
     @property
     def sentence(self) -> str:
         """What happens, for the person who is asked."""
-        parts = [f"{_count(self.documents)} leave the corpus and the index with the next run"]
+        parts = ["nothing leaves the corpus"]
+        if self.documents:
+            parts = [f"{_count(self.documents)} leave the corpus and the index with the next run"]
         if self.kept:
             parts.append(f"{_count(self.kept)} stay, because another source holds them too")
         if self.files:
             parts.append(f"the imported export is deleted ({', '.join(self.files)})")
-        return "; ".join(parts) + ". Older versions of the tables keep their text."
+        older = " Older versions of the tables keep their text." if self.documents else ""
+        return "; ".join(parts) + "." + older
 
 
 @dataclass(frozen=True, slots=True)

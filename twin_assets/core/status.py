@@ -96,7 +96,7 @@ def _what_to_do(state: Mapping[str, Any], author: str, following: datetime | Non
     if status != "ok":
         return str(state["message"])  # an error's own sentence says what to do
     if state.get("quarantined"):
-        return "Look at what is in quarantine: each link has its own reason and remedy."
+        return "Look at what was set aside (quarantine): each link has its own reason and remedy."
     return ""
 
 
@@ -131,4 +131,3 @@ def author_status(workspace: "Workspace", author: Author) -> dict[str, Any]:
         "sources": source_report(workspace, author),
         "quarantined": quarantined(workspace, author.id),
     }
-

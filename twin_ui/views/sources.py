@@ -1,18 +1,14 @@
 """Sources: where the author publishes, collecting it, and what was found."""
 
 from collections.abc import Mapping, Sequence
-from html import escape
-from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
 from twin_serving.client import ServingError
 from twin_ui import parts, progress, state
+from twin_ui.views import connected
 from twin_ui.views.authors import add_author_form
-
-STATUS = {"ok": "Read", "failed": "Failed", "waiting": "Waiting since"}
-COUNTS = ("new", "changed", "unchanged", "removed", "quarantined")
 
 
 def render() -> None:
@@ -31,12 +27,15 @@ def render() -> None:
             st.subheader("Where do they publish?", anchor=False)
             _add(author, platforms)
         return
+    connected_platforms = {source["platform"] for source in twin["sources"]}
+    idle = {f"raw_{name}" for name in state.platform_titles() if name not in connected_platforms}
+    panel = progress.RunPanel(author, progress.COLLECTING, hidden=idle)
     with parts.card("connected"):
-        _connected(twin)
+        connected.show_sources(twin, collecting=panel.active)
         with st.expander("Add another source", icon=":material/add_link:", key=f"add-{len(twin['sources'])}"):
             _add(author, platforms)
-    _collect(twin)
-    _quarantined(twin.get("quarantined", []))
+    _collect(twin, panel)
+    connected.show_set_aside(twin["quarantined"])
 
 
 def _first_visit() -> None:
@@ -129,52 +128,17 @@ def _upload(author: str, archives: list[str]) -> None:
     st.rerun()
 
 
-def _connected(twin: Mapping[str, Any]) -> None:
-    states = {row["source"]: row for row in twin.get("source_states", [])}
-    st.subheader("Connected", anchor=False)
-    rows = "".join(
-        _source_row(source, states.get(f"{source['platform']}:{source['location']}")) for source in twin["sources"]
-    )
-    st.html(f'<ul class="rows">{rows}</ul>')
-    for row in states.values():
-        if row["status"] != "ok" and row.get("message"):
-            show = st.error if row["status"] == "failed" else st.info
-            show(f"{parts.platform_title(row['platform'])}: {parts.plain(row['message'])}")
-
-
-def _place(location: str) -> str:
-    """Where a source is, for people: an import's file is named by its content, which tells them nothing."""
-    return f"Export file {Path(location).stem[:8]}" if location.startswith("imports/") else location
-
-
-def _source_row(source: Mapping[str, Any], row: Mapping[str, Any] | None) -> str:
-    if row is None:
-        status, when, counted = "new", "Not collected yet", ""
-    else:
-        status = row["status"]
-        when = f"{STATUS.get(status, status)} {parts.moment(row.get('attempted_at'))}"
-        numbers = (f"{row[name]:,} {name}" for name in COUNTS if row.get(name))
-        counted = ", ".join(numbers) or "nothing found"
-    return (
-        f'<li class="{escape(status)}"><div><strong>{escape(parts.platform_title(source["platform"]))}</strong>'
-        f'<span class="about">{escape(_place(source["location"]))}</span></div>'
-        f'<div class="state"><span>{escape(when)}</span><span class="about">{escape(counted)}</span></div></li>'
-    )
-
-
-def _collect(twin: Mapping[str, Any]) -> None:
+def _collect(twin: Mapping[str, Any], panel: progress.RunPanel) -> None:
     with parts.card("collect"):
         st.subheader("Collect", anchor=False)
         st.markdown(
             "Reads what is new at every source and makes it searchable; then drafts can be composed. "
             "Training a model takes longer, begins by itself once enough is new, and is not needed for a first draft."
         )
-        connected = {source["platform"] for source in twin["sources"]}
-        idle = {f"raw_{name}" for name in state.platform_titles() if name not in connected}
-        panel = progress.RunPanel(twin["id"], progress.COLLECTING, hidden=idle)
         with st.container(horizontal=True):
             panel.button("Start collecting", "collect", "play_arrow", primary=True)
             panel.button("Collect and train", "twin", "model_training")
+        connected.timetable(twin)
         panel.show()
         if twin["documents"]:
             _found(twin)
@@ -188,24 +152,3 @@ def _found(twin: Mapping[str, Any]) -> None:
     with st.container(horizontal=True):
         parts.go("compose", "Compose a draft", "edit_note", kind="primary")
         parts.go("library", "Look through the library", "library_books")
-
-
-def _quarantined(rows: Sequence[Mapping[str, Any]]) -> None:
-    if not rows:
-        return
-    with parts.card("quarantine"):
-        st.subheader(f"Set aside ({len(rows):,})", anchor=False)
-        st.markdown("Found, but not used: what arrived was not the author's full text.")
-        st.html(f'<ul class="rows">{"".join(_quarantined_row(row) for row in rows)}</ul>')
-
-
-def _quarantined_row(row: Mapping[str, Any]) -> str:
-    title, remedy = row.get("title") or row["url"], row.get("remedy")
-    address = f'<span class="about">{escape(row["url"])}</span>' if row["url"] and row["url"] != title else ""
-    platform = escape(parts.platform_title(row["platform"]))
-    return (
-        f'<li><div><strong>{escape(title)}</strong>{address}</div><div class="state">{platform}</div>'
-        f'<div class="reason"><span>{escape(parts.sentence(row["reason"]))}</span>'
-        + (f"<span><strong>What to do:</strong> {escape(parts.sentence(remedy))}</span>" if remedy else "")
-        + "</div></li>"
-    )
