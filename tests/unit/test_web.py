@@ -4,13 +4,14 @@ import gzip
 import time
 from email.utils import formatdate
 
+import httpcore
 import pytest
 
 from demo.loopback import LoopbackServer
 from demo.messages import Request, Response
 from twin_assets.core.errors import BlockedAddressError, FetchError, RateLimitedError
 from twin_assets.core.network_guard import is_public
-from twin_assets.core.web import USER_AGENT, WebClient, shown
+from twin_assets.core.web import USER_AGENT, WebClient, WebResponse, shown
 
 
 class Site(LoopbackServer):
@@ -68,6 +69,54 @@ def test_a_redirect_to_another_name_of_this_machine_is_refused(web, site, url):
     with pytest.raises(BlockedAddressError):
         web.get(f"{site.url}/to", params={"url": url.format(port=site.port)})
     assert [request.path[:3] for request in site.requests] == ["/to"]
+
+
+HERE = "127.0.0.1.", "2130706433", "0x7f000001", "0177.0.0.1", "0", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "[::]"
+METADATA = (
+    "169.254.169.254",
+    "[::ffff:a9fe:a9fe]",
+    "[64:ff9b::a9fe:a9fe]",
+    "2852039166",
+    "[fd00:ec2::254]",
+    "100.100.100.200",
+)
+
+
+@pytest.mark.parametrize("host", [*HERE, *METADATA])
+def test_no_way_of_writing_a_private_address_opens_it(web, site, host):
+    url = f"http://{host}:{site.port}/page"
+    for ask in (lambda: web.get(url), lambda: web.get(f"{site.url}/to", params={"url": url})):
+        with pytest.raises(FetchError, match="is no public address|is not an address|is not known"):
+            ask()
+    assert [request.path[:3] for request in site.requests] == ["/to"]
+
+
+def test_the_address_that_is_opened_is_the_one_that_was_checked(monkeypatch, waits):
+    answers = [["93.184.216.34"], ["10.0.0.1", "93.184.216.34"], ["127.0.0.1"]]  # a name server that rebinds
+    opened = []
+
+    def resolve(host, port, **_):
+        return [(2, 1, 6, "", (address, port)) for address in answers.pop(0)]
+
+    def connect(self, host, *_, **__):
+        opened.append(host)
+        raise httpcore.ConnectError("nobody there")
+
+    monkeypatch.setattr("twin_assets.core.network_guard.socket.getaddrinfo", resolve)
+    monkeypatch.setattr(httpcore.SyncBackend, "connect_tcp", connect)
+    with WebClient(sleep=waits.append) as web, pytest.raises(BlockedAddressError):
+        web.get("http://rebinding.example/")
+    assert opened == ["93.184.216.34", "93.184.216.34"]
+    assert answers == []
+
+
+def test_text_is_what_the_bytes_are_whatever_is_claimed():
+    words = "“naïve” – café"
+    for claimed, real in (("utf-8", "cp1252"), ("utf-8", "utf-8"), ("no-such", "utf-8"), ("ascii", "cp1252")):
+        headers = {"content-type": f"text/html; charset={claimed}"}
+        assert WebResponse(200, "u", headers, words.encode(real)).text == words
+    assert WebResponse(200, "u", {}, words.encode() + b"\xff").text == words + "\ufffd"
+    assert WebResponse(200, "u", {}, b'<meta charset="windows-1252">' + words.encode("cp1252")).text.endswith(words)
 
 
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://example.org/", "gopher://x", "notaurl", "http://"])

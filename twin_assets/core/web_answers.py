@@ -24,14 +24,19 @@ class WebResponse:
 
     @property
     def text(self) -> str:
-        """The body decoded by the header's charset, else the document's own declaration, else UTF-8."""
+        """The body decoded by the header's charset, else the document's own declaration, else UTF-8.
+
+        Where the bytes belie it they are UTF-8 with some damage, if any of them is that, or else Windows-1252.
+        """
         declared = re.search(r"charset=[\"']?([\w.:-]+)", self.headers.get("content-type", ""), re.I)
         inside = re.search(rb"(?:charset|encoding)=[\"']?([\w.:-]+)", self.content[:2048], re.I)
         name = declared.group(1) if declared else inside.group(1).decode() if inside else "utf-8"
         try:
-            return self.content.decode(name, "replace")
+            return self.content.decode(name)
         except (LookupError, ValueError):
-            return self.content.decode("utf-8", "replace")
+            text = self.content.decode("utf-8", "replace")
+        beyond_ascii = {character for character in text if not character.isascii()}
+        return self.content.decode("cp1252", "replace") if beyond_ascii == {"\ufffd"} else text
 
     @property
     def etag(self) -> str | None:
