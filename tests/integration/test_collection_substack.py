@@ -1,11 +1,17 @@
-"""Substack's notes and guests, over the loopback platform."""
+"""Substack's notes and guests, and its long histories, over the loopback platform."""
 
 import json
+import re
+import time
+from collections import Counter
 
 import pytest
 
+from demo.history import HistoryServer
 from tests.integration.collecting import collect, counts, platforms, rows, workspace  # noqa: F401
 from twin_assets.core.collection import add_source
+from twin_assets.core.lake import Lake
+from twin_assets.core.ledger import SourceStates
 
 ADA, GUEST = 41, 42
 
@@ -68,3 +74,87 @@ def test_a_guests_post_is_held_back(substack, workspace):
     held = rows(workspace)[substack.guest]
     assert (held["quarantine"], held["remedy"]) == ("another author", "a guest wrote it; nothing is to be done")
     assert [row["quarantine"] for row in rows(workspace).values()].count("another author") == 1
+
+
+@pytest.fixture
+def history(workspace):
+    """A publication of 60 posts: five pages of its archive and one that is empty."""
+    with HistoryServer(60) as server:
+        add_source(workspace, "ada", "substack", f"{server.url}/substack")
+        yield server
+
+
+def asked(server: HistoryServer, start: int = 0) -> dict[str, int]:
+    """Requests by what they asked for."""
+    kinds = (re.search(r"archive|posts/|feed", request.path) for request in server.requests[start:])
+    return dict(Counter(kind.group() for kind in kinds if kind))
+
+
+def test_a_long_archive_is_listed_to_its_known_posts_and_once_a_week_to_its_end(history, workspace, monkeypatch):
+    assert collect(workspace, "substack").new == 60
+    assert asked(history) == {"archive": 6, "posts/": 60, "feed": 1}
+    start = len(history.requests)
+    assert counts(collect(workspace, "substack"))[:5] == ("ok", 0, 0, 60, 0)
+    assert asked(history, start) == {"archive": 1, "feed": 1}
+    history.posts, history.edited, start = 75, {52, 3}, len(history.requests)
+    assert counts(collect(workspace, "substack"))[:5] == ("ok", 15, 1, 59, 0)  # 52 is on the third page, 3 too far back
+    assert asked(history, start) == {"archive": 3, "posts/": 16, "feed": 1}
+    later, start = time.time() + 8 * 86_400, len(history.requests)
+    monkeypatch.setattr("twin_assets.core.sources.substack.time.time", lambda: later)
+    assert counts(collect(workspace, "substack"))[:5] == ("ok", 0, 1, 74, 0)
+    assert asked(history, start)["archive"] == 8
+    assert rows(workspace)["3"]["content"].endswith(", 3.</p>")
+
+
+def test_new_posts_whose_reading_was_broken_off_are_all_read_by_the_next(history, workspace, monkeypatch):
+    monkeypatch.setattr("twin_assets.core.collection.RESUMABLE", 1)
+    collect(workspace, "substack")
+    history.posts = 100
+    history.fail("/substack/api/v1/posts/post-86", status=429, retry_after=900, times=None)
+    stopped = collect(workspace, "substack")
+    assert (stopped.status, stopped.new) == ("waiting", 14)
+    history.clear_faults()
+    later = time.time() + 901
+    monkeypatch.setattr("twin_assets.core.collection.time.time", lambda: later)
+    assert counts(collect(workspace, "substack"))[:5] == ("ok", 26, 0, 74, 0)
+
+
+def test_a_history_of_more_documents_than_a_batch_goes_on_where_it_was_killed(history, workspace, monkeypatch):
+    monkeypatch.setattr("twin_assets.core.collection.BATCH", 7)
+    monkeypatch.setattr("twin_assets.core.collection.RESUMABLE", 10)
+    monkeypatch.setattr("twin_assets.core.collection.SAVING_SHARE", 1e9)
+    honest, saved = SourceStates.save, []
+
+    def save(self, cursor, listed, *, status, **values):
+        honest(self, cursor, listed, status=status, **values)
+        saved.append(len(listed))
+        if len(saved) == 3:
+            raise KeyboardInterrupt  # no handler of the program's sees it
+
+    monkeypatch.setattr(SourceStates, "save", save)
+    with pytest.raises(KeyboardInterrupt):
+        collect(workspace, "substack")
+    assert saved == [10, 20, 30]
+    monkeypatch.setattr(SourceStates, "save", honest)
+    start = len(history.requests)
+    assert counts(collect(workspace, "substack"))[:5] == ("ok", 30, 0, 30, 0)
+    assert asked(history, start)["posts/"] == 30
+
+
+def test_what_the_lake_never_saw_is_appended_and_the_rest_replaced(history, workspace, monkeypatch):
+    honest, keys = Lake.replace, []
+
+    def replace(self, table, author, key, names, found):
+        if table == "raw_documents":
+            keys.append(len(names))
+        return honest(self, table, author, key, names, found)
+
+    monkeypatch.setattr(Lake, "replace", replace)
+    collect(workspace, "substack")
+    assert keys == [0, 0]
+    keys.clear()
+    history.posts, history.edited = 62, {55, 56}
+    assert counts(collect(workspace, "substack"))[:3] == ("ok", 2, 2)
+    assert keys == [0, 2]
+    frame = workspace.lake.read("raw_documents", "ada")
+    assert frame["document_id"].n_unique() == frame.height == 62

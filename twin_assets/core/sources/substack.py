@@ -7,7 +7,8 @@ import csv
 import html
 import json
 import re
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -30,7 +31,8 @@ from twin_assets.core.sources.base import (
 from twin_assets.core.sources.base import (
     is_export as is_imported,
 )
-from twin_assets.core.sources.feed_reader import Item, fetch_feed
+from twin_assets.core.sources.bylines import held_if_foreign
+from twin_assets.core.sources.feed_reader import TRUSTED, Item, fetch_feed
 from twin_assets.core.sources.quarantine import EMPTY, FOREIGN, TRUNCATED
 from twin_assets.core.sources.substack_notes import is_foreign, main_author, notes
 from twin_assets.core.web import shown
@@ -40,6 +42,8 @@ PAGE = 50
 WHOLE = 0.8  # share of the stated word count below which a body is a preview; real ones differ by 1 %
 REMEDY = "import your Substack export (Settings > Exports), which has the whole text"
 POSTS_TABLE, POST = r"posts\.csv", r"posts/(\d+)\.([^/]*)\.html"
+_PRINTED = ("slug", "title", "subtitle", "post_date", "audience", "type", "wordcount", "updated_at")
+_ROW = ("id", "canonical_url", "publishedBylines", *_PRINTED)  # what is kept of a listing's row
 _PROFILE_HOSTS = ("substack.com", "www.substack.com")
 
 
@@ -60,24 +64,34 @@ def normalise(location: str) -> str:
 
 
 def collect(reading: Reading) -> Iterator[Event]:
-    """Every post the archive lists; a post is read where its listing, or its text in the feed, changed."""
+    """Every post the archive lists; a post is read where its listing, or its text in the feed, changed.
+
+    The listing is newest first: of more than 50 posts it is read until nothing is new on a page and nothing is missing,
+    and once a week to its end, for what was edited or deleted far back.
+    """
     base = reading.source.location
+    posts: dict[str, Any] = dict(reading.cursor.get("posts", {}))
+    feed_state, edited = _edited(reading, base)
+    listed_at = float(reading.cursor.get("listed_at", 0))
+    newest: list[str] = reading.cursor.get("newest", []) if time.time() - listed_at < TRUSTED else []
+
+    def known(row: Mapping[str, Any]) -> bool:
+        return posts.get(str(row["id"])) == _fingerprint(row) and row["slug"] not in edited
+
     try:
-        rows = list(_archive(reading, base))
+        rows, whole = _listed(reading, base, known, edited, newest)
     except RateLimitedError:
         raise
     except (FetchError, SourceError) as refused:
         yield from _from_feed(reading, base, str(refused))
         return
-    posts: dict[str, Any] = dict(reading.cursor.get("posts", {}))
-    feed_state, edited = _edited(reading, base)
-    person = main_author(rows)
-    seen = {}
+    person = main_author(rows) if whole else reading.cursor.get("person")
+    seen = {} if whole else dict(posts)
+    for name in seen.keys() - {str(row["id"]) for row in rows}:
+        yield Kept(name)
 
     def read(row: Mapping[str, Any]) -> tuple[Mapping[str, Any], str, Mapping[str, Any] | None]:
-        print_ = _fingerprint(row)
-        known = posts.get(str(row["id"])) == print_ and row["slug"] not in edited
-        return row, print_, None if known else _post(reading, base, row["slug"])
+        return row, _fingerprint(row), None if known(row) else _post(reading, base, row["slug"])
 
     for row, print_, post in in_order(read, rows):
         name = str(row["id"])
@@ -89,19 +103,22 @@ def collect(reading: Reading) -> Iterator[Event]:
                 document = replace(document, quarantine=FOREIGN, remedy="a guest wrote it; nothing is to be done")
             yield Found(document, (f"p/{row['slug']}",))
             posts[name] = print_
-            yield Checkpoint({**reading.cursor, "posts": posts})
+            # Not yet listed to its end: the posts behind this one may be new as well.
+            yield Checkpoint({**reading.cursor, "posts": posts, "listed_at": 0})
         seen[name] = print_
     state: dict[str, Any] = dict(reading.cursor.get("notes", {}))
     message = ""
     for event in notes(reading, person, state, INTERVAL) if person is not None else ():
         if isinstance(event, dict):
             state = event
-            yield Checkpoint({**reading.cursor, "posts": posts, "notes": state})
+            yield Checkpoint({**reading.cursor, "posts": posts, "notes": state, "listed_at": 0})
         elif isinstance(event, str):
             message = event
         else:
             yield event
-    yield Done({"posts": seen, "notes": state, **feed_state}, complete=True, message=message)
+    listing: dict[str, Any] = {"posts": seen, "person": person, "listed_at": time.time() if whole else listed_at}
+    listing["newest"] = list(dict.fromkeys([*(str(row["id"]) for row in rows), *newest]))[:PAGE]
+    yield Done({**listing, "notes": state, **feed_state}, complete=True, message=message)
 
 
 def post_document(reading: Reading, base: str, row: Mapping[str, Any], post: Mapping[str, Any]) -> RawDocument:
@@ -182,8 +199,25 @@ def _table(archive: Archive) -> Iterator[dict[str, str]]:
         yield from csv.DictReader(lines)
 
 
-def _archive(reading: Reading, base: str) -> Iterator[dict[str, Any]]:
-    """The archive's rows, page by page: it sends as many as it likes, and is over when it sends none that is new."""
+def _listed(
+    reading: Reading, base: str, known: Callable[[Mapping[str, Any]], bool], edited: set[str], newest: list[str]
+) -> tuple[list[dict[str, Any]], bool]:
+    """(rows of the archive, whether they are all); it ends where nothing further needs to be looked at.
+
+    newest: the ids it began with the last time, which have to be there still; fewer than 50: it is read to its end.
+    """
+    rows: list[dict[str, Any]] = []
+    for page in _pages(reading, base):
+        rows += page
+        before = [str(row["id"]) for row in rows if str(row["id"]) in newest]
+        unbroken = len(newest) == PAGE and bool(before) and before == newest[: len(before)]
+        if unbroken and edited <= {row["slug"] for row in rows} and all(map(known, page)):
+            return rows, False
+    return rows, True
+
+
+def _pages(reading: Reading, base: str) -> Iterator[list[dict[str, Any]]]:
+    """The archive page by page: it sends as many rows as it likes, and is over when it sends none that is new."""
     offset = 0
     seen: set[str] = set()
     while True:
@@ -199,7 +233,8 @@ def _archive(reading: Reading, base: str) -> Iterator[dict[str, Any]]:
             return
         seen.update(str(row["id"]) for row in fresh)
         offset += len(rows)
-        yield from (row for row in fresh if row.get("slug") and row.get("type") != "restack")
+        wanted = [row for row in fresh if row.get("slug") and row.get("type") != "restack"]
+        yield [{name: row[name] for name in _ROW if name in row} for row in wanted]
 
 
 def _post(reading: Reading, base: str, slug: str) -> Mapping[str, Any]:
@@ -246,7 +281,7 @@ def _feed_document(reading: Reading, item: Item, ids: Mapping[str, str]) -> RawD
     slug = _slug(item.link)
     preview = not item.whole or bool(re.search(r">\s*Read more\s*</a>\s*</p>\s*\Z", item.content))
     reason = EMPTY if not item.content else TRUNCATED if preview else None
-    return reading.document(
+    found = reading.document(
         external_id=ids.get(slug, f"p/{slug}"),
         category="article",
         url=item.link,
@@ -258,11 +293,11 @@ def _feed_document(reading: Reading, item: Item, ids: Mapping[str, str]) -> RawD
         quarantine=reason,
         remedy=REMEDY if reason else None,
     )
+    return held_if_foreign(found, item.bylines, reading.author)
 
 
 def _fingerprint(row: Mapping[str, Any]) -> str:
-    names = ("slug", "title", "subtitle", "post_date", "audience", "type", "wordcount", "updated_at")
-    return content_hash(*(row.get(name) for name in names))
+    return content_hash(*(row.get(name) for name in _PRINTED))
 
 
 def _metadata(row: Mapping[str, Any]) -> dict[str, Any]:
