@@ -1,16 +1,14 @@
 """What platforms and tools add to an author's words: widgets, tracking, closing lines nobody wrote."""
 
 import re
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from bs4 import Tag
+from collections.abc import Mapping
+from functools import lru_cache
 
 _WIDGET = re.compile(
     r"subscri(?:be|ption)-(?:widget|form|box)|button-wrapper|image-link-expand|image-toolbar|share-?(?:daddy|buttons?|bar)"
     r"|sd-sharing|jp-relatedposts|addtoany|mc_embed_signup|newsletter-(?:form|signup|widget)|post-ufi|comments?-area"
     r"|cookie-(?:banner|notice|consent)|wp-block-(?:buttons|jetpack-subscriptions)|feedflare|poll-embed-controls"
-    r"|visually-hidden|screen-reader-text|sr-only",
+    r"|visually-hidden|screen-reader-text|sr-only|\b(?:rouge-gutter|gutter|linenodiv|lineno|lnt|blob-num)\b",
     re.IGNORECASE,
 )
 _PIXEL = re.compile(
@@ -40,18 +38,20 @@ _TAILS = tuple(
 )
 
 
-def is_widget(tag: "Tag") -> bool:
-    """Whether this element is a form, button or notice that the page's software put there."""
-    names = [*(tag.get("class") or ()), str(tag.get("id") or ""), str(tag.get("data-component-name") or "")]
-    if any(_WIDGET.search(name) for name in names):
-        return True
-    return tag.get("aria-hidden") == "true" and not tag.get_text(strip=True) and tag.find("img") is None
+def is_widget(attributes: Mapping[str, str]) -> bool:
+    """Whether the element with these attributes is a form, button or notice that the page's software put there."""
+    return any(_names_widget(attributes.get(name) or "") for name in ("class", "id", "data-component-name"))
 
 
-def is_tracking_pixel(image: "Tag") -> bool:
-    """Whether this image is one nobody is meant to see."""
-    sizes = [str(image.get(name) or "").removesuffix("px") for name in ("width", "height")]
-    return any(size in ("0", "1") for size in sizes) or _PIXEL.search(str(image.get("src") or "")) is not None
+@lru_cache(maxsize=8192)  # a site's pages have the same names, again and again
+def _names_widget(names: str) -> bool:
+    return _WIDGET.search(names) is not None
+
+
+def is_tracking_pixel(attributes: Mapping[str, str]) -> bool:
+    """Whether the image with these attributes is one nobody is meant to see."""
+    sizes = [str(attributes.get(name) or "").removesuffix("px") for name in ("width", "height")]
+    return any(size in ("0", "1") for size in sizes) or _PIXEL.search(attributes.get("src") or "") is not None
 
 
 def is_tracking_parameter(name: str, value: str) -> bool:
