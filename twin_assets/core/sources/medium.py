@@ -14,6 +14,7 @@ from twin_assets.core.archives import Archive
 from twin_assets.core.documents import RawDocument
 from twin_assets.core.errors import InputError
 from twin_assets.core.sources.base import Done, Event, Found, Platform, Reading, moment, web_address
+from twin_assets.core.sources.bylines import held_if_foreign
 from twin_assets.core.sources.feed_reader import Item, fetch_feed
 from twin_assets.core.sources.quarantine import EMPTY, TRUNCATED
 
@@ -61,13 +62,13 @@ def collect(reading: Reading) -> Iterator[Event]:
 
 
 def feed_document(reading: Reading, item: Item) -> RawDocument:
-    """A feed item as a document; one with a snippet only is quarantined."""
+    """A feed item as a document; one with a snippet only, or signed by somebody else, is quarantined."""
     content = _SOURCE.sub(lambda found: "?" if found.group(1) else "", _PIXEL.sub("", item.content))
     content = _TAIL.sub("", content.strip()).strip()
     snippet = not item.has_content or "medium-feed-snippet" in content or "medium-feed-link" in content
     response = not snippet and _is_response(item.title, content, item.categories)
     reason = TRUNCATED if snippet else EMPTY if not content else None
-    return reading.document(
+    found = reading.document(
         external_id=_post_id(item.guid) or _post_id(item.link) or item.guid,
         category="post" if response else "article",
         url=item.link.split("?")[0],
@@ -79,6 +80,7 @@ def feed_document(reading: Reading, item: Item) -> RawDocument:
         quarantine=reason,
         remedy=REMEDY if reason else None,
     )
+    return held_if_foreign(found, item.bylines, reading.author)
 
 
 def is_export(archive: Archive) -> bool:
@@ -106,9 +108,9 @@ def read_post(markup: str, stem: str) -> dict[str, Any] | None:
 
     page = BeautifulSoup(markup, "lxml")
     link = page.select_one("a.p-canonical")
-    if stem.startswith("draft_") or link is None:
+    url = str(link.get("href") or "") if link is not None else ""
+    if stem.startswith("draft_") or not url:
         return None
-    url = str(link["href"])
     body = page.select_one("[data-field=body]")
     titles = body.select(".graf--title") if body is not None else []
     heading = page.select_one("h1.p-name")

@@ -10,6 +10,7 @@ from twin_assets.core.ahead import in_order
 from twin_assets.core.documents import RawDocument
 from twin_assets.core.errors import SourceError
 from twin_assets.core.sources.base import Checkpoint, Done, Event, Found, Kept, Reading
+from twin_assets.core.sources.bylines import names_of
 from twin_assets.core.sources.pages import UNREAD, Page, read_page
 from twin_assets.core.web import shown
 
@@ -28,7 +29,8 @@ def collect_sitemap(reading: Reading) -> Iterator[Event]:
 
     Pages that a feed of the author already brought are left to it.
     """
-    pages: dict[str, Any] = dict(reading.cursor.get("pages", {}))
+    names = names_of(reading.author)
+    pages: dict[str, Any] = dict(reading.cursor.get("pages", {}) if reading.cursor.get("names", names) == names else {})
     elsewhere = {url.rstrip("/") for name, url in reading.known().items() if name != url}
     now: dict[str, Any] = {}
     texts = unread = 0
@@ -56,11 +58,11 @@ def collect_sitemap(reading: Reading) -> Iterator[Event]:
                 yield Found(_document(reading, address, page))
                 texts += 1
             pages[address] = now[address]
-            yield Checkpoint({"pages": pages})
+            yield Checkpoint({"names": names, "pages": pages})
             continue
         yield Kept(address)
     message = f"{unread} pages could not be read and are tried again." if unread else ""
-    yield Done({"pages": now}, complete=True, message=message)
+    yield Done({"names": names, "pages": now}, complete=True, message=message)
 
 
 def read_sitemap(reading: Reading, address: str, depth: int = 0) -> Iterator[tuple[str, str]]:
@@ -68,36 +70,52 @@ def read_sitemap(reading: Reading, address: str, depth: int = 0) -> Iterator[tup
 
     Raises FetchError, and SourceError for what is no sitemap or is cut off.
     """
+    response = reading.web.get(address, max_bytes=LARGEST)
+    kind, rows = parse_sitemap(_unpacked(response.content, address), address)
+    if kind == "sitemapindex" and depth < 2:
+        if len(rows) > SITEMAPS:  # to read some of them would make the pages of the others look removed
+            raise SourceError(
+                f"The sitemap {shown(address)} lists {len(rows)} others, more than {SITEMAPS}; give the address of the "
+                "one that lists the posts."
+            )
+        for each, _ in rows:
+            yield from read_sitemap(reading, each, depth + 1)
+    elif kind == "urlset":
+        for url, changed in rows:
+            path = urlsplit(url).path
+            if path.strip("/") and not _LISTS.search(path):
+                yield url, changed
+    else:
+        raise SourceError(f"{shown(address)} is no sitemap; give the address of the site's sitemap.xml.")
+
+
+def parse_sitemap(data: bytes, address: str) -> tuple[str, list[tuple[str, str]]]:
+    """("urlset" or "sitemapindex" or what else the root is, (address, time of change or "") of the same host's rows).
+
+    Raises SourceError for what is no XML or is cut off. What an entity stands for is not read.
+    """
     from lxml import etree
 
-    response = reading.web.get(address, max_bytes=LARGEST)
-    data = _unpacked(response.content, address)
     try:
         parser = etree.XMLParser(resolve_entities=False, no_network=True, huge_tree=False)
         root = etree.fromstring(data, parser)
-    except etree.XMLSyntaxError as error:
+    except (etree.XMLSyntaxError, ValueError) as error:
         raise SourceError(
             f"The sitemap {shown(address)} is cut off or no XML ({error}); nothing was changed, the next run reads it "
             "again."
         ) from error
-    rows = [{_name(field): (field.text or "").strip() for field in row} for row in root if isinstance(row.tag, str)]
-    host = urlsplit(address).hostname
-    if _name(root) == "sitemapindex" and depth < 2:
-        own = [row["loc"] for row in rows if urlsplit(row.get("loc", "")).hostname == host]
-        if len(own) > SITEMAPS:  # to read some of them would make the pages of the others look removed
-            raise SourceError(
-                f"The sitemap {shown(address)} lists {len(own)} others, more than {SITEMAPS}; give the address of the "
-                "one that lists the posts."
-            )
-        for each in own:
-            yield from read_sitemap(reading, each, depth + 1)
-    elif _name(root) == "urlset":
-        for row in rows:
-            parts = urlsplit(row.get("loc", ""))
-            if parts.hostname == host and parts.path.strip("/") and not _LISTS.search(parts.path):
-                yield row["loc"], row.get("lastmod", "")
-    else:
-        raise SourceError(f"{shown(address)} is no sitemap; give the address of the site's sitemap.xml.")
+    found = [{_name(field): (field.text or "").strip() for field in row} for row in root if isinstance(row.tag, str)]
+    host = _host(address)
+    rows = [(row["loc"], row.get("lastmod", "")) for row in found if _host(row.get("loc", "")) == host]
+    return _name(root), rows
+
+
+def _host(address: str) -> str:
+    """The host of an address, "" of what is none."""
+    try:
+        return urlsplit(address).hostname or ""
+    except ValueError:
+        return ""
 
 
 def _document(reading: Reading, address: str, page: Page) -> RawDocument:

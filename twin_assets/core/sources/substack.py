@@ -148,9 +148,8 @@ def post_document(reading: Reading, base: str, row: Mapping[str, Any], post: Map
 def is_export(archive: Archive) -> bool:
     """Known by posts.csv with Substack's columns."""
     tables = archive.find(POSTS_TABLE)
-    return bool(tables) and {"post_id", "is_published"} <= set(
-        archive.head(tables[0]).partition("\n")[0].strip().split(",")
-    )
+    header = next(csv.reader(archive.head(tables[0]).splitlines()[:1]), []) if tables else []
+    return {"post_id", "is_published"} <= set(header)
 
 
 def read_export(reading: Reading, archive: Archive) -> Iterator[Event]:
