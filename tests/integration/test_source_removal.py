@@ -234,3 +234,11 @@ def test_status_tells_of_every_source_and_every_link_in_quarantine(workspace, me
     off = twin("author", "add", "ada", "--schedule", "off")
     assert "when somebody starts it" in off.output
     assert workspace.authors.get("ada").schedule is None
+
+
+def test_one_authors_broken_file_hides_nobody_elses_status(workspace, twin):
+    (workspace.settings.authors_folder / "ben.json").write_text("{half a file")
+    told = twin("status")
+    assert told.exit_code == 1
+    assert "Ada (ada): 0 documents" in told.stdout
+    assert "ben.json is unreadable" in told.stderr

@@ -65,11 +65,20 @@ def status(
 ) -> None:
     """Show per author what is there, how each source fares, and what is in quarantine with its remedy."""
     from twin_assets.core.alerts import undelivered
+    from twin_assets.core.errors import ConfigurationError
     from twin_assets.core.status import author_status
 
     workspace = open_workspace()
-    wanted = [workspace.authors.get(author)] if author else workspace.authors.list()
-    found = [author_status(workspace, one) for one in wanted]
+    found, unreadable = [], []
+    for name in [author] if author else workspace.authors.ids():
+        try:
+            one = workspace.authors.get(name)
+        except ConfigurationError as error:
+            if author:
+                raise
+            unreadable.append(str(error))  # one author's broken file hides nobody else
+            continue
+        found.append(author_status(workspace, one))
 
     def show(rows: list[dict[str, Any]]) -> None:
         for row in rows:
@@ -78,6 +87,10 @@ def status(
             typer.secho(f"{unheard['problem']} It was: {unheard['text']} ({unheard['at']})", fg=typer.colors.YELLOW)
 
     answer(found, as_json, show)
+    for problem in unreadable:
+        typer.secho(problem, err=True, fg=typer.colors.RED)
+    if unreadable:
+        raise typer.Exit(1)
 
 
 def _show_status(row: dict[str, Any]) -> None:

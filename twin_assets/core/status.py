@@ -26,6 +26,12 @@ def quarantined(workspace: "Workspace", author: str) -> list[dict[str, Any]]:
     return rows.rename({"quarantine": "reason"}).sort("platform", "url", "title").to_dicts()
 
 
+def waiting_authors(workspace: "Workspace") -> set[str]:
+    """Authors with a source that waits, whether for its platform or for its owner; one read for all authors."""
+    waits = pl.col("status") == "waiting"
+    return set(workspace.lake.read("source_state", columns=["author"], where=waits)["author"])
+
+
 def waiting_until(workspace: "Workspace", author: Author) -> dict[str, datetime]:
     """The author's sources (by key) whose platform asked to wait, and until when; the moment may have passed."""
     keys = {source.key for source in author.sources}

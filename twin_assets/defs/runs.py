@@ -49,13 +49,14 @@ def busy_authors(instance: dg.DagsterInstance, tags: Mapping[str, str] | None = 
     """Authors with a run under way that has these tags."""
     since = clock() - SILENT
     records = instance.get_run_records(dg.RunsFilter(statuses=IN_PROGRESS, tags=tags))
-    alive = [record.dagster_run for record in records if _last_heard_of(instance, record) >= since]
+    alive = [record.dagster_run for record in records if _heard_of(instance, record, since)]
     return {run.tags["dagster/partition"] for run in alive if "dagster/partition" in run.tags}
 
 
-def _last_heard_of(instance: dg.DagsterInstance, record: dg.RunRecord) -> datetime:
-    """When the run's status changed or its log grew last."""
-    moments = [record.update_timestamp.replace(tzinfo=record.update_timestamp.tzinfo or UTC)]
-    for event in instance.get_records_for_run(record.dagster_run.run_id, limit=1, ascending=False).records:
-        moments.append(datetime.fromtimestamp(event.timestamp, UTC))
-    return max(moments)
+def _heard_of(instance: dg.DagsterInstance, record: dg.RunRecord, since: datetime) -> bool:
+    """Whether the run's status changed, or its log grew, since then."""
+    changed = record.update_timestamp
+    if changed.replace(tzinfo=changed.tzinfo or UTC) >= since:
+        return True
+    events = instance.get_records_for_run(record.dagster_run.run_id, limit=1, ascending=False).records
+    return any(datetime.fromtimestamp(event.timestamp, UTC) >= since for event in events)

@@ -9,7 +9,7 @@ import dagster as dg
 from twin_assets.core.authors import Author
 from twin_assets.core.collection import import_export
 from twin_assets.core.errors import TwinError
-from twin_assets.core.status import waiting_until
+from twin_assets.core.status import waiting_authors, waiting_until
 from twin_assets.core.timetable import TICK, fell_due
 from twin_assets.core.workspace import Workspace
 from twin_assets.defs.automation import DERIVES
@@ -137,8 +137,13 @@ def collect_on_timetable(context: dg.ScheduleEvaluationContext, workspace: Works
 def wait_is_over(context: dg.SensorEvaluationContext, workspace: WorkspaceResource):
     """One run request for each author a wait is over for; its key is the moment that was waited for."""
     now, stores = clock(), workspace.open()
-    busy = busy_authors(context.instance, DERIVES)
+    waiting = waiting_authors(stores)
+    if not waiting:
+        return
+    idle = waiting - busy_authors(context.instance, DERIVES)
     for author in ready_authors(context.instance, stores, context.log):
+        if author.id not in idle:
+            continue
         over = [until for until in waiting_until(stores, author).values() if until <= now]
-        if over and author.id not in busy:
+        if over:
             yield dg.RunRequest(partition_key=author.id, run_key=f"{author.id}@wait@{max(over).isoformat()}")
