@@ -20,6 +20,10 @@ def author_add(
         list[str] | None,
         typer.Option(help="A place they publish: platform=location, e.g. medium=@ada. Repeatable."),
     ] = None,
+    also_known_as: Annotated[
+        list[str] | None,
+        typer.Option(help="Another name they sign with, so that texts under it count as theirs. Repeatable."),
+    ] = None,
     base_model: Annotated[str | None, typer.Option(help="auto | nano | <hub id> | <folder>")] = None,
     approval: Annotated[str | None, typer.Option(help="auto | manual")] = None,
     schedule: Annotated[
@@ -49,7 +53,8 @@ def author_add(
 
     def changed(current: dict[str, Any]) -> Author:
         try:
-            return Author.model_validate(current | given)
+            names = tuple(dict.fromkeys([*current.get("names", ()), *(also_known_as or [])]))
+            return Author.model_validate(current | given | {"names": names})
         except ValueError as error:
             raise ConfigurationError(f"The author cannot be added: {_first_problem(error)}.") from error
 

@@ -41,6 +41,7 @@ class Author(BaseModel):
 
     id: str
     name: str
+    names: tuple[str, ...] = Field(default=(), description="other names the author signs with")
     sources: tuple[Source, ...] = ()
     base_model: str | None = None
     approval: str | None = Field(default=None, pattern="^(auto|manual)$")

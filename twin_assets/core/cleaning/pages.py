@@ -1,5 +1,6 @@
 """A web page's main text, without what stands around it, and what the page says of it."""
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +13,13 @@ LARGE_PAGE = 20_000  # elements; comparing extractors takes time that grows fast
 
 @dataclass(frozen=True)
 class Article:
-    """What a page is about: its title, its main text (Markdown) and the day (ISO 8601) it says it was published."""
+    """What a page is about: its title, its main text (Markdown), the day (ISO 8601) it says it was published, and whom
+    it names as its author."""
 
     title: str = ""
     text: str = ""
     date: str = ""
+    bylines: tuple[str, ...] = ()
 
 
 def main_text(html: str, url: str) -> tuple[str, str]:
@@ -38,9 +41,10 @@ def read_article(html: str, url: str) -> Article:
     metadata = _metadata(tree, url)
     title = str(metadata.title or "").strip() if metadata else ""
     titles = [title, tree.findtext(".//title") or "", *[h.text_content() for h in tree.iterfind(".//h1")][:2]]
+    bylines = _bylines(tree)
     body = _extracted(tree, url)
     text = _markdown(body, titles) if body is not None else ""
-    return Article(title, text, str(metadata.date or "") if metadata else "")
+    return Article(title, text, str(metadata.date or "") if metadata else "", bylines)
 
 
 def _parsed(html: str) -> "HtmlElement | None":
@@ -56,6 +60,36 @@ def _metadata(tree: "HtmlElement", url: str) -> Any:
     from trafilatura import extract_metadata
 
     return extract_metadata(deepcopy(tree), default_url=url, extensive=False)
+
+
+def _bylines(tree: "HtmlElement") -> tuple[str, ...]:
+    """Names in the page's JSON-LD article, else in its meta tags; names in its text may be anybody's."""
+    found: list[str] = []
+    for script in tree.iterfind(".//script[@type='application/ld+json']"):
+        try:
+            found += _named(json.loads(script.text or "", strict=False))
+        except (ValueError, RecursionError):
+            continue
+    tags = [tag.get("content") or "" for tag in tree.iterfind(".//meta[@name='author']")]
+    return tuple(dict.fromkeys(name for name in found or tags if name.strip()))
+
+
+def _named(data: Any) -> list[str]:
+    """Authors' names of the articles in JSON-LD."""
+    if isinstance(data, list):
+        return [name for part in data for name in _named(part)]
+    if not isinstance(data, dict):
+        return []
+    if not any(str(kind).endswith(("Article", "Posting")) for kind in _several(data.get("@type"))):
+        return _named(data.get("@graph"))
+    authors = _several(data.get("author"))
+    persons = [one for one in authors if not isinstance(one, dict) or "Organization" not in str(one.get("@type"))]
+    names = [one.get("name") if isinstance(one, dict) else one for one in persons]
+    return [name for name in names if isinstance(name, str)]
+
+
+def _several(value: Any) -> list[Any]:
+    return [] if value is None else value if isinstance(value, list) else [value]
 
 
 def _extracted(tree: "HtmlElement", url: str) -> "_Element | None":

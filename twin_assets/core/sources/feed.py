@@ -21,6 +21,7 @@ from twin_assets.core.sources.base import (
     plain_words,
     web_address,
 )
+from twin_assets.core.sources.bylines import held_if_foreign, names_of
 from twin_assets.core.sources.feed_reader import Item, fetch_feed
 from twin_assets.core.sources.pages import UNREAD, Page, read_page
 from twin_assets.core.sources.quarantine import EMPTY, TRUNCATED
@@ -49,7 +50,9 @@ def collect(reading: Reading) -> Iterator[Event]:
     if feed is None:
         yield Done(reading.cursor, unchanged=True)
         return
-    pages: dict[str, str] = dict(reading.cursor.get("pages", {}))
+    names = names_of(reading.author)
+    judged = reading.cursor.get("names", names) == names
+    pages: dict[str, str] = dict(reading.cursor.get("pages", {}) if judged else {})
     unread = 0
     documents = [document(reading, item) for item in feed.items]
     unseen = (found for found in documents if _leads(found) and pages.get(found.external_id) != found.raw_hash)
@@ -67,17 +70,17 @@ def collect(reading: Reading) -> Iterator[Event]:
                 unread += 1
             else:
                 pages[item.guid] = found.raw_hash
-                yield Checkpoint({**reading.cursor, "feed": {}, "pages": pages})
+                yield Checkpoint({**reading.cursor, "feed": {}, "names": names, "pages": pages})
     # With pages still to read the feed is not told "as before": the next run has to see it again.
     state = {**feed.cursor, "etag": None, "last_modified": None, "body": None} if unread else feed.cursor
     message = f"{unread} pages behind the feed could not be read and are tried again." if unread else ""
-    yield Done({"feed": state, "pages": {item.guid: pages[item.guid] for item in feed.items if item.guid in pages}},
-               message=message)  # fmt: skip
+    pages = {item.guid: pages[item.guid] for item in feed.items if item.guid in pages}
+    yield Done({"feed": state, "names": names, "pages": pages}, message=message)
 
 
 def _leads(found: RawDocument) -> bool:
     """Whether the text is on the item's page and not in the feed."""
-    return found.quarantine is not None and found.url.startswith(("http://", "https://"))
+    return found.quarantine in (EMPTY, TRUNCATED) and found.url.startswith(("http://", "https://"))
 
 
 def completed(found: RawDocument, page: Page) -> RawDocument:
@@ -105,13 +108,13 @@ def _former(item: Item) -> tuple[str, ...]:
 
 
 def document(reading: Reading, item: Item) -> RawDocument:
-    """A feed item as a document; one with a summary only is quarantined."""
+    """A feed item as a document; one with a summary only, or signed by somebody else, is quarantined."""
     quarantine = remedy = None
     if not item.content:
         quarantine, remedy = EMPTY, f"the feed carries no text for it; add the texts as files, from {item.link}"
     elif not item.whole:
         quarantine, remedy = TRUNCATED, "let the feed carry full texts, or add the texts as files"
-    return reading.document(
+    found = reading.document(
         external_id=item.guid,
         category="article" if item.title or len(item.content) >= SHORT else "post",
         url=item.link,
@@ -123,6 +126,7 @@ def document(reading: Reading, item: Item) -> RawDocument:
         quarantine=quarantine,
         remedy=remedy,
     )
+    return held_if_foreign(found, item.bylines, reading.author)
 
 
 PLATFORM = Platform(

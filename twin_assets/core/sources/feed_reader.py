@@ -13,6 +13,7 @@ from urllib.parse import urljoin
 from twin_assets.core.documents import content_hash
 from twin_assets.core.errors import FetchError, SourceError
 from twin_assets.core.sources.base import Reading, moment, plain_words
+from twin_assets.core.sources.bylines import names_of
 from twin_assets.core.sources.quarantine import judge_page
 from twin_assets.core.web import WebResponse, shown
 
@@ -35,6 +36,7 @@ class Item:
     published_at: datetime | None
     categories: tuple[str, ...]
     has_content: bool  # a body meant as the text, where a mere description may be a summary
+    bylines: tuple[str, ...] = ()  # who it is signed by
     replaces: tuple[str, ...] = ()  # names the item had before its guid turned out to be another item's as well
 
     @property
@@ -63,7 +65,8 @@ def fetch_feed(reading: Reading, url: str, *, interval: float | None = None) -> 
     A page that names its feed leads to it. Raises FetchError, and SourceError for what is no feed or is cut off.
     """
     cursor: Mapping[str, Any] = reading.cursor.get("feed", {})
-    known = cursor if cursor.get("asked") == url else {}
+    names = names_of(reading.author)
+    known = cursor if cursor.get("asked") == url and cursor.get("names", names) == names else {}
     # A broken cache answers 304 for ever: once a week the feed is read whatever its validators say.
     trusted = time.time() - known.get("read_at", 0) < TRUSTED
     response = reading.web.get(
@@ -85,7 +88,12 @@ def fetch_feed(reading: Reading, url: str, *, interval: float | None = None) -> 
     title, items = parse_feed(response)
     items, shared = tell_apart(items, known.get("shared", ()))
     state: dict[str, Any] = {"asked": url, "url": response.url, "body": body_hash, "shared": shared}
-    state |= {"etag": response.etag, "last_modified": response.last_modified, "read_at": int(time.time())}
+    state |= {
+        "names": names,
+        "etag": response.etag,
+        "last_modified": response.last_modified,
+        "read_at": int(time.time()),
+    }
     return Feed(response.url, title, items, state)
 
 
@@ -159,6 +167,7 @@ def _item(entry: Any) -> Item:
         published_at=datetime.fromtimestamp(timegm(parsed), UTC) if parsed else None,
         categories=tuple(str(tag.get("term")) for tag in entry.get("tags", []) if tag.get("term")),
         has_content=body is not None,
+        bylines=tuple(str(each["name"]) for each in entry.get("authors", []) if each.get("name")),
     )
 
 
@@ -190,6 +199,7 @@ def _json_item(entry: Mapping[str, Any]) -> Item:
     body = str(markup or text or entry.get("summary") or "").strip()
     title = str(entry.get("title") or "")
     tags = entry.get("tags")
+    authors = entry.get("authors") or [entry.get("author")]
     return Item(
         guid=str(entry.get("id") or entry.get("url") or content_hash(title or body)),
         link=str(entry.get("url") or entry.get("external_url") or ""),
@@ -199,6 +209,7 @@ def _json_item(entry: Mapping[str, Any]) -> Item:
         published_at=moment(entry.get("date_published")),
         categories=tuple(map(str, tags)) if isinstance(tags, list) else (),
         has_content=bool(markup or text),
+        bylines=tuple(str(each["name"]) for each in authors if isinstance(each, dict) and each.get("name")),
     )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from twin_assets.core.errors import BlockedAddressError, DisallowedError, FetchError, RateLimitedError
 from twin_assets.core.sources.base import Reading, moment
+from twin_assets.core.sources.bylines import judge_author
 from twin_assets.core.sources.quarantine import EMPTY, Quarantine, judge_page
 from twin_assets.core.web import shown
 
@@ -49,25 +50,18 @@ def read_page(reading: Reading, url: str, **validators: Any) -> Page:
         return Page(problem=Quarantine(UNREAD, f"{shown(url)} answers with status {response.status}; try again later"))
     if not _is_markup(response.headers.get("content-type", "")):
         return Page(problem=Quarantine("no page", f"{shown(url)} is a file and not a page; add it as a file"))
-    from twin_assets.core.cleaning import main_text
+    from twin_assets.core.cleaning.pages import Article, read_article
 
     problem = judge_page(response.text, status=response.status, url=response.url)
-    title, text = ("", "") if problem else main_text(response.text, response.url)
-    if problem is None and not text:
+    article = Article() if problem else read_article(response.text, response.url)
+    if problem is None and not article.text:
         problem = Quarantine(EMPTY, f"{shown(url)} holds no text; paste the text")
+    problem = problem or judge_author(article.bylines, reading.author)
     return Page(
-        title, text, _published(response.text, response.url) if text else None, problem,
+        article.title, article.text, moment(article.date), problem,
         etag=response.etag, last_modified=response.last_modified,
     )  # fmt: skip
 
 
 def _is_markup(content_type: str) -> bool:
     return not content_type or "html" in content_type.lower() or "xml" in content_type.lower()
-
-
-def _published(markup: str, url: str) -> datetime | None:
-    """The day a page says it was published."""
-    import trafilatura
-
-    metadata = trafilatura.extract_metadata(markup, default_url=url)
-    return moment(metadata.date) if metadata and metadata.date else None

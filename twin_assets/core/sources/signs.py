@@ -1,0 +1,107 @@
+"""What gives away a page that only looks as if it carried the text."""
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+CHALLENGE, CONSENT, PAYWALL = "challenge page", "consent wall", "paywall"
+LOGIN, MISSING, BROKEN = "login wall", "soft 404", "error page"
+
+REMEDIES = {
+    CHALLENGE: "the site lets browsers only; use its feed or export, or paste the text",
+    CONSENT: "the site shows its text only after a choice about cookies; paste the text",
+    PAYWALL: "only subscribers see the whole text; use the platform's export, or paste the text",
+    LOGIN: "the site wants a login; use the platform's export, or paste the text",
+    MISSING: "the page is gone although the site answers as if it were there; check the address",
+    BROKEN: "the site had a fault of its own; try again later",
+}
+
+
+@dataclass(frozen=True)
+class Sign:
+    """What gives a page away, where it stands, and up to how many words of prose it counts.
+
+    A notice is short; a text that mentions one is not. What only a machine writes counts on longer pages.
+    """
+
+    reason: str
+    where: Literal["markup", "title", "visible"]
+    prose: int
+    pattern: re.Pattern[str]
+
+
+def _sign(reason: str, where: Literal["markup", "title", "visible"], prose: int, *patterns: str) -> Sign:
+    return Sign(reason, where, prose, re.compile("|".join(patterns), re.IGNORECASE))
+
+
+# Formats as documented and recorded in public code: Cloudflare, DataDome, HUMAN (PerimeterX), Imperva, Akamai, Kasada,
+# Sucuri, AWS WAF, Vercel, Anubis, DDoS-Guard; Google's, YouTube's and Yahoo's consent pages; Substack, Medium, Ghost.
+SIGNS = (
+    _sign(
+        CHALLENGE, "markup", 250,
+        r"_cf_chl_opt|/cdn-cgi/challenge-platform/h/|cf-browser-verification|cf-error-details",
+        r"id=.challenge-(form|running)|captcha-delivery\.com|px-captcha|_Incapsula_Resource|incapsula incident id",
+        r"distil_referrer|errors\.edgesuite\.net|reference\s*#\s*\d+\.[0-9a-f]+\.\d+|sec-if-cpt-container|bm-verify",
+        r"KPSDK|sucuri website firewall|sucuri_cloudproxy|awsWafCookieDomainList|token\.awswaf\.com",
+        r"id=.anubis_challenge|ddos-guard/|/sorry/index|vercel security checkpoint",
+    ),
+    _sign(
+        CHALLENGE, "title", 150,
+        r"^\W*(just a moment|attention required|access denied|checking your browser)",
+        r"^\W*(pardon our interruption|robot check)",
+        r"^\W*((are you|you are) (a |not a )?(robot|human)|(vercel )?security check(point)?|human verification)",
+        r"^\W*(one more step|request (blocked|rejected)|you have been blocked|ddos-guard|please wait|making sure you)",
+    ),
+    _sign(
+        CHALLENGE, "visible", 150,
+        r"verify(ing)? (that )?you are (a )?human|are you a robot|enable javascript and cookies to continue",
+        r"unusual (traffic|activity) from your|you have been blocked|press (and|&) hold|bestätigen sie.{0,40}mensch",
+        r"prove (that )?you.{0,4}re (a )?human|automated access to (this|our)|checking (if the site|your browser)",
+    ),
+    _sign(
+        CONSENT, "markup", 150,
+        r"action=.https://consent\.(google|youtube)\.|//(guce|consent)\.(yahoo|aol|oath)\.|/collectConsent",
+    ),
+    _sign(CONSENT, "title", 150, r"^\W*(before you continue|bevor sie .*fortfahren|avant de continuer)"),
+    _sign(CONSENT, "visible", 60, r"before you continue to (google|youtube|yahoo|bing)"),
+    _sign(
+        PAYWALL, "visible", 400,
+        r"this (post|article|content|story|episode) is (only )?for (paid |paying )?(subscribers|members)",
+        r"subscribe (now )?to (continue|keep|read)( reading)?|become a (paid )?(member|subscriber) to read",
+        r"member-only story|already a (paid )?(member|subscriber)\?|available to medium members only",
+        r"to read the (full|rest of th\w+) (story|article|post)|create an account to read the full story",
+        r"keep reading with a .{0,20}free trial|you.ve reached your (free )?(article )?limit",
+        r"(weiterlesen|diesen artikel lesen) mit .{0,20}(\+|plus|abo)|(article|contenu) réservé aux abonnés",
+        r"(contenido|artículo) (exclusivo )?para suscriptores",
+    ),
+    _sign(PAYWALL, "markup", 120, r"isAccessibleForFree\W{1,4}false"),
+    _sign(
+        LOGIN, "visible", 150,
+        r"(sign|log) ?in (or (sign up|join) )?to (continue|view|read|see)|join linkedin|join to view|authwall",
+        r"you must (log|sign) ?in to|see posts, photos and more on|log into facebook|sign up to see",
+        r"(bitte )?melden sie sich an,? um|connectez-vous pour",
+    ),
+    _sign(LOGIN, "markup", 80, r"linkedin\.com/authwall|trk=.?authwall|/checkpoint/lg/"),
+    _sign(
+        MISSING, "title", 200,
+        r"^\W*(error )?4(04|10)\W*($|\W(?=\s)|(page )?not found|error)|\b404 (error|not found|page)|error 404",
+        r"^\W*not found|(page|story|post|article|site) (was |could )?(not|n.t) (be )?(found|available|exist)",
+        r"seite (wurde )?nicht gefunden|page (introuvable|non trouvée)|página no encontrada|página não encontrada",
+        r"pagina non trovata|nie znaleziono|не найдена|ページが見つかりません|页面不存在",
+    ),
+    _sign(
+        MISSING, "visible", 150,
+        r"(page|story|post|article|link|account|content) (you( are|.re)? ?(looking for|requested|followed|want) )?"
+        r"((was|is|could|can|does|do|has|may) ?)?(not|n.t|no longer) (be )?(been )?(found|exist|available|accessible)",
+        r"out of nothing, something|this (account|site|blog|publication) (has been|is) (suspended|deleted|removed)",
+        r"user deactivated|error 404|404 error|(buy this|this) domain (is|may be) for sale",
+        r"diese seite existiert nicht|cette page n.existe (pas|plus)|esta página no existe",
+    ),
+    _sign(
+        BROKEN, "visible", 60,
+        r"error establishing a database connection|(internal|unexpected) (server )?error",
+        r"under (scheduled )?maintenance",
+        r"(502 )?bad gateway|503 service|service (temporarily )?unavailable|504 gateway|something went wrong",
+        r"there has been a critical error",
+    ),
+)  # fmt: skip
