@@ -75,6 +75,19 @@ def test_a_spent_quota_goes_on_at_its_time_and_once(workspace, platforms, resour
     assert asked(instance, resource) == []
 
 
+def test_a_feed_that_says_retry_after_goes_on_then(workspace, platforms, resource, instance, monkeypatch):
+    instance.add_dynamic_partitions(AUTHOR_PARTITION, ["ada"])
+    add_source(workspace, "ada", "feed", f"{platforms.url}/blog/feed.xml")
+    platforms.fail("/blog", status=429, retry_after=600, times=None)
+    (result,) = collect(workspace, "feed")
+    (until,) = waiting_until(workspace, workspace.authors.get("ada")).values()
+    assert result.status == "waiting"
+    freeze(monkeypatch, until - timedelta(seconds=1))
+    assert asked(instance, resource) == []
+    freeze(monkeypatch, until)
+    assert len(asked(instance, resource)) == 1
+
+
 def test_a_second_wait_is_another_one(workspace, platforms, resource, instance, quota_spent, monkeypatch):
     freeze(monkeypatch, quota_spent)
     (first,) = asked(instance, resource)
