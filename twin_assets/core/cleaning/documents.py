@@ -17,7 +17,7 @@ from twin_assets.core.cleaning.duplicates import same_signatures
 from twin_assets.core.cleaning.language import detect_language
 from twin_assets.core.cleaning.markdown import html_to_markdown
 from twin_assets.core.cleaning.quotes import fenced_spans, own_text, quoted_spans
-from twin_assets.core.cleaning.recurring import edge_keys, place_of, without_recurring
+from twin_assets.core.cleaning.recurring import edge_keys, place_of, without_calls
 from twin_assets.core.cleaning.redaction import redact
 from twin_assets.core.documents import content_hash
 from twin_assets.core.lake import rows_frame
@@ -41,7 +41,7 @@ def clean_documents(raw: pl.DataFrame, *, own: Collection[str] = ()) -> pl.DataF
     own: e-mail addresses and phone numbers of the author's that they have published themselves, which stay.
     """
     rows = [_clean(row, own) for row in raw.iter_rows(named=True)]
-    cores = [without_recurring(row["text"], row["title"], row["edges"])[0] for row in rows]
+    cores = [without_calls(row["text"]) for row in rows]
     for row, core, signature in zip(rows, cores, same_signatures(cores), strict=True):
         row |= {"words": len(core.split()), "signature": signature}
     return rows_frame("cleaned", rows)

@@ -7,7 +7,7 @@ disclaimer). A short line without such, however often it comes ("Keep shipping."
 """
 
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from hashlib import blake2b
 from urllib.parse import urlsplit
 
@@ -79,8 +79,17 @@ def without_recurring(text: str, title: str, keys: Collection[str]) -> tuple[str
     With them go rules and headings they leave at the edge with nothing to divide or to head. A text that is nothing
     else stays as it is: it is what its author wanted to say.
     """
+    return _without(text, lambda paragraph: _key(paragraph, title) in keys) if keys else (text, [])
+
+
+def without_calls(text: str) -> str:
+    """The text without edge paragraphs that ask to subscribe, follow, share …, which differ between platforms."""
+    return _without(text, lambda paragraph: len(paragraph) <= LONGEST and _CALL.search(paragraph) is not None)[0]
+
+
+def _without(text: str, unwanted: Callable[[str], bool]) -> tuple[str, list[str]]:
     spans = paragraph_spans(text)
-    gone = {span for span in _edges(spans) if _key(text[slice(*span)], title) in keys}
+    gone = {span for span in _edges(spans) if unwanted(text[slice(*span)])}
     kept = [span for span in spans if span not in gone]
     if not gone or not any(_says_something(text[slice(*span)]) for span in kept):
         return text, []
