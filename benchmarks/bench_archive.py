@@ -174,8 +174,10 @@ def main() -> None:
             make_export(platform, path, size)
             for way in WAYS:
                 figures = measured(way, platform, path)
-                table.add_row(platform, f"{size * TABLES[platform] / 1e6:,.0f}", way, f"{figures['documents']:,.0f}",
-                              f"{figures['seconds']:.1f}", f"{figures['peak']:,.0f}")  # fmt: skip
+                row = (platform, f"{size * TABLES[platform] / 1e6:,.0f}", way, f"{figures['documents']:,.0f}")
+                row += (f"{figures['seconds']:.1f}", f"{figures['peak']:,.0f}")
+                table.add_row(*row)
+                print(*row, sep=", ", file=sys.stderr, flush=True)
             path.unlink()
     Console(width=120).print(table)
 

@@ -102,8 +102,9 @@ def main() -> None:
 
     def show(name: str, run: Run, again: int) -> None:
         speed = f"{run.posts / run.seconds:.0f}" if run.posts else ""
-        table.add_row(name, f"{run.seconds:.1f}", f"{run.posts:,}", f"{again:,}", f"{run.requests:,}", speed,
-                      f"{run.peak:.0f}")  # fmt: skip
+        figures = (f"{run.seconds:.1f}", f"{run.posts:,}", f"{again:,}", f"{run.requests:,}", speed, f"{run.peak:.0f}")
+        table.add_row(name, *figures)
+        print(name, *figures, sep=", ", file=sys.stderr, flush=True)
 
     with tempfile.TemporaryDirectory() as folder:
         for name, home in (("goes on", Path(folder, "a")), ("full re-read", Path(folder, "b"))):
