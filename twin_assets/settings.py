@@ -35,8 +35,22 @@ class Settings(BaseSettings):
 
     qdrant_url: str | None = Field(default=None, description="Qdrant server; default: embedded Qdrant Edge under home.")
     qdrant_api_key: SecretStr | None = None
+    index_quantization: Literal["none", "scalar", "turbo"] = Field(
+        default="none", description="How the index keeps vectors for searching; what is found is scored exactly."
+    )
+    reranker_folder: Path | None = Field(
+        default=None, description="Folder of a cross-encoder (config, tokenizer, model.onnx) for searches that want it."
+    )
+    question_model_url: str | None = Field(
+        default=None, description="OpenAI-compatible endpoint (…/v1) that reads questions; default: rules do."
+    )
+    question_model: str = Field(default="default", description="Name of the model asked there.")
+    question_model_key: SecretStr | None = None
     mlflow_tracking_uri: str | None = Field(default=None, description="Default: SQLite under home.")
 
+    embedding_model: str = Field(
+        default="all-MiniLM-L6-v2", description="all-MiniLM-L6-v2 | all-MiniLM-L6-v2-fp32 | <hub id> | <folder>"
+    )
     base_model: str = Field(default="auto", description="auto | nano | <hub id> | <folder>")
     hub_endpoint: str = Field(default="https://huggingface.co", description="Model hub that base models come from.")
     approval: Literal["auto", "manual"] = "auto"

@@ -1,54 +1,55 @@
 """chunk_documents(): documents into passages an embedder can take, each with its exact place.
 
-A post is one passage, whole. An article is cut where a heading begins, then between paragraphs, then between sentences;
-code where a top-level definition begins, then between lines. No passage but a post is longer than the embedder reads.
+A post is one passage, whole (the embedder reads a long one in windows). An article is cut where a heading begins, then
+between paragraphs, then between sentences; code where its syntax has a definition, a statement, then between lines.
+No passage but a post is longer than the embedder reads at once.
+
+Compared: langchain-text-splitters 1.1, semantic-text-splitter 0.33 and chonkie 1.7 (docs/benchmarks.md has figures).
+None gives heading or symbol of a passage; langchain's cut inside sentences and lose their places, the others take
+abbreviations for ends of sentences, and all pack a section's end together with the next one's beginning.
 """
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import pairwise
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
 import polars as pl
 
+from twin_assets.core.code_syntax import Syntax, suffix_of
 from twin_assets.core.documents import Chunk
-from twin_assets.core.embedding import MAXIMUM_TOKENS, Embedder
+from twin_assets.core.embedding import Embedder
 from twin_assets.core.lake import rows_frame
 from twin_assets.core.sentences import split_sentences
 
-CHUNKER_VERSION = "1"
-# The embedder's limit less its two special tokens.
-LARGEST_CHUNK = MAXIMUM_TOKENS - 2
+CHUNKER_VERSION = "2"
 # A section or definition smaller than this is put together with the next.
 SMALLEST_CHUNK = 48
 
 PROSE_SUFFIXES = frozenset({".md", ".markdown", ".mdx", ".rst", ".txt", ".adoc", ".org"})
 
 _HEADING = re.compile(r"^ {0,3}(#{1,6})[ \t]+(.+?)[ \t#]*$")
+_UNDERLINE = re.compile(r"^ {0,3}(?:(=+)|-{2,})[ \t]*$")
 _FENCE = re.compile(r"^ {0,3}(```|~~~)")
-_DEFINITION = re.compile(
-    r"^(?:@|#\[|(?:pub(?:\([a-z]+\))?|export|default|async|static|final|abstract|public|private|protected|internal|open"
-    r"|unsafe|inline|const|declare)\s+)*"
-    r"(?:@\w|#\[|(?:def|class|func|fn|function|struct|enum|trait|impl|interface|type|module|object|record|namespace|macro"
-    r"|let|const|var|val|protocol|extension|sub|proc|defmodule|defn)\b)"
-)
-_SYMBOL = re.compile(
-    r"\b(?:def|class|func|fn|function|struct|enum|trait|impl|interface|type|module|object|record|namespace|protocol"
-    r"|extension|defmodule|defn|const|let|var|val)\s+(?:\([^)]*\)\s*)?([A-Za-z_$][\w$.]*)"
-)
+_LINES = re.compile(r"\n")
 _WORDS = re.compile(r"\s*\S{1,500}\s*")
+
+SHARED_FIELDS = (
+    "document_id", "category", "platform", "url", "title", "published_at", "language", "addresses",
+)  # fmt: skip
 
 CountTokens = Callable[[Sequence[str]], list[int]]
 
 
 @dataclass(frozen=True, slots=True)
 class _Unit:
-    """A stretch that is not cut: its heading, and whether a section begins with it."""
+    """A stretch of the text of document number `document`: its heading, and whether a section begins with it."""
 
+    document: int
     start: int
     end: int
     heading: str
@@ -56,42 +57,66 @@ class _Unit:
     tokens: int = 0
 
 
-def chunk_documents(documents: pl.DataFrame) -> pl.DataFrame:
+@dataclass(frozen=True, slots=True)
+class _Text:
+    """A document's text, with its syntax where it is code."""
+
+    text: str
+    syntax: Syntax | None = None
+
+
+def chunk_documents(documents: pl.DataFrame, embedder: Embedder | None = None) -> pl.DataFrame:
     """Rows of `chunks` for rows of `documents`, at least one each, in order.
 
-    `text` of every chunk is `document.text[start:end]`; what lies between and around chunks is white space.
+    embedder: whose tokens and limit count (the built-in model's where none is given). `text` of every chunk is
+    `document.text[start:end]`; what lies between and around chunks is white space.
     """
-    count = _token_counter()
-    rows = [chunk.row() for document in documents.iter_rows(named=True) for chunk in _chunks(document, count)]
-    return rows_frame("chunks", rows)
+    embedder = embedder or _built_in()
+    rows = list(documents.iter_rows(named=True))
+    texts = [_Text(row["text"], _syntax(row)) for row in rows]
+    whole = [row["category"] == "post" or not row["text"].strip() for row in rows]
+    units = [
+        unit
+        for number, text in enumerate(texts)
+        for unit in ([_Unit(number, 0, len(text.text), "", True)] if whole[number] else _units(number, text))
+    ]
+    largest = embedder.window
+    cut = _small_enough(texts, [unit for unit in units if not whole[unit.document]], largest, embedder.count_tokens)
+    spans: list[list[_Unit]] = [[] for _ in rows]
+    for unit in [*(unit for unit in units if whole[unit.document]), *_pack(cut, largest)]:
+        spans[unit.document].append(unit)
+    chunks = [chunk.row() for row, own in zip(rows, spans, strict=True) for chunk in _chunks(row, own)]
+    return rows_frame("chunks", chunks)
 
 
 @cache
-def _token_counter() -> CountTokens:
-    from pathlib import Path
-
-    return Embedder(Path()).count_tokens
+def _built_in() -> Embedder:
+    return Embedder(Path())
 
 
-def _chunks(document: dict[str, Any], count: CountTokens) -> Iterator[Chunk]:
+def _chunks(document: dict[str, Any], spans: Sequence[_Unit]) -> Iterator[Chunk]:
     text = document["text"]
-    shared = {name: document[name] for name in ("document_id", "category", "platform", "url", "title", "published_at")}
-    if document["category"] == "post" or not text.strip():
-        spans = [_Unit(0, len(text), "", True)]
-    else:
-        units = _code_units(text) if _is_code(document) else _prose_units(text)
-        spans = list(_pack(list(_small_enough(text, list(units), count))))
+    shared = {name: document[name] for name in SHARED_FIELDS}
     for position, unit in enumerate(spans):
         start, end = _trim(text, unit.start, unit.end)
         yield Chunk(position=position, text=text[start:end], start=start, end=end, heading=unit.heading, **shared)
 
 
-def _is_code(document: dict[str, Any]) -> bool:
+def _syntax(document: dict[str, Any]) -> Syntax | None:
     if document["category"] != "code":
-        return False
+        return None
     names = (urlsplit(document["url"]).path, document["title"], document["external_id"])
-    suffixes = {PurePosixPath(name).suffix.lower() for name in names}
-    return not suffixes & PROSE_SUFFIXES
+    if {PurePosixPath(name).suffix.lower() for name in names} & PROSE_SUFFIXES:
+        return None
+    return Syntax(document["text"], suffix_of(names))
+
+
+def _units(number: int, text: _Text) -> Iterator[_Unit]:
+    if text.syntax is None:
+        yield from _prose_units(number, text.text)
+        return
+    for piece in text.syntax.pieces(0, len(text.text)):
+        yield _Unit(number, piece.start, piece.end, piece.symbol, piece.begins)
 
 
 def _trim(text: str, start: int, end: int) -> tuple[int, int]:
@@ -104,98 +129,110 @@ def _trim(text: str, start: int, end: int) -> tuple[int, int]:
     return start + lead.rfind("\n") + 1, end
 
 
-def _prose_units(text: str) -> Iterator[_Unit]:
-    """Paragraphs, fenced blocks and headings of Markdown, each with the blank lines behind it."""
+def _prose_units(number: int, text: str) -> Iterator[_Unit]:
+    """Paragraphs and fenced blocks of Markdown with the blank lines behind them, and with the headings above them."""
     path: list[tuple[int, str]] = []
     start = position = 0
-    begins, fence, blank = True, "", False
-    for line in text.splitlines(keepends=True):
+    fence, blank, bare, begins = "", False, True, True
+    lines = text.splitlines(keepends=True)
+    for line, following in zip(lines, [*lines[1:], ""], strict=True):
         mark = _FENCE.match(line)
-        heading = None if fence else _HEADING.match(line)
-        if position > start and not fence and (heading or (blank and line.strip())):
-            yield _Unit(start, position, _heading_path(path), begins)
-            start, begins = position, False
+        heading = None if fence else _heading(line, following, blank or position == start)
+        if not bare and not fence and (heading or (blank and line.strip())):
+            yield _Unit(number, start, position, _heading_path(path), begins)
+            start, begins, bare = position, False, True
         if heading:
-            level = len(heading[1])
-            path = [(depth, name) for depth, name in path if depth < level] + [(level, heading[2])]
+            path = [(depth, name) for depth, name in path if depth < heading[0]] + [heading]
             begins = True
+        elif line.strip() and not (bare and _UNDERLINE.match(line)):
+            bare = False
         if mark:
             fence = "" if fence == mark[1] else fence or mark[1]
         blank = not line.strip()
         position += len(line)
     if position > start:
-        yield _Unit(start, position, _heading_path(path), begins)
+        yield _Unit(number, start, position, _heading_path(path), begins)
+
+
+def _heading(line: str, following: str, alone: bool) -> tuple[int, str] | None:
+    """Level and text of a heading: after number signs, or underlined."""
+    if marked := _HEADING.match(line):
+        return len(marked[1]), marked[2]
+    underline = _UNDERLINE.match(following) if alone and line.strip() else None
+    return (1 if underline[1] else 2, line.strip()) if underline and not _UNDERLINE.match(line) else None
 
 
 def _heading_path(path: Sequence[tuple[int, str]]) -> str:
     return " › ".join(name for _, name in path)
 
 
-def _code_units(text: str) -> Iterator[_Unit]:
-    """Top-level definitions with the comments and decorators above them; what precedes the first one too."""
-    lines = text.splitlines(keepends=True)
-    starts = [0]
-    for line in lines:
-        starts.append(starts[-1] + len(line))
-    cuts = [0]
-    for number, line in enumerate(lines):
-        if not _DEFINITION.match(line):
+def _small_enough(texts: Sequence[_Text], units: Sequence[_Unit], largest: int, count: CountTokens) -> list[_Unit]:
+    """The units with their token counts; what is too large is cut into its parts, and those again.
+
+    All units of all documents are counted at once, which the tokenizer does on all cores.
+    """
+    if not units:
+        return []
+    counts = count([texts[unit.document].text[unit.start : unit.end] for unit in units])
+    parts = [
+        _parts(texts[unit.document], unit) if tokens > largest else [unit]
+        for unit, tokens in zip(units, counts, strict=True)
+    ]
+    counted = iter(_small_enough(texts, [part for cut in parts if len(cut) > 1 for part in cut], largest, count))
+    smaller: list[_Unit] = []
+    waiting = next(counted, None)
+    for unit, tokens, cut in zip(units, counts, parts, strict=True):
+        if len(cut) == 1:
+            smaller.append(replace(unit, tokens=tokens))
             continue
-        first = number
-        while first > 0 and lines[first - 1].startswith(("#", "//", "/*", " *", "--", ";", "@", '"""')):
-            first -= 1
-        if first > cuts[-1]:
-            cuts.append(first)
-    for first, last in zip(cuts, [*cuts[1:], len(lines)], strict=True):
-        body = "".join(lines[first:last])
-        symbol = _SYMBOL.search(body)
-        yield _Unit(starts[first], starts[last], symbol[1] if symbol else "", True)
+        while waiting is not None and (waiting.document, waiting.end) <= (unit.document, unit.end):
+            smaller.append(waiting)
+            waiting = next(counted, None)
+    return smaller
 
 
-def _small_enough(text: str, units: Sequence[_Unit], count: CountTokens) -> Iterator[_Unit]:
-    """The units with their token counts; what is too large is cut into sentences or lines, and those into words."""
-    counts = count([text[unit.start : unit.end] for unit in units])
-    for unit, tokens in zip(units, counts, strict=True):
-        if tokens <= LARGEST_CHUNK:
-            yield _Unit(unit.start, unit.end, unit.heading, unit.begins, tokens)
-            continue
-        parts = _parts(text, unit)
-        if len(parts) == 1:
-            parts = _cut(unit, [match.end() for match in _WORDS.finditer(text, unit.start, unit.end)])
-        if len(parts) == 1:
-            yield _Unit(unit.start, unit.end, unit.heading, unit.begins, tokens)
-        else:
-            yield from _small_enough(text, parts, count)
-
-
-def _parts(text: str, unit: _Unit) -> list[_Unit]:
-    """A unit's sentences; the lines of one that is code or a table."""
-    piece = text[unit.start : unit.end]
-    spans = split_sentences(piece, wrapped=True)
-    ends = [unit.start + span.end for span in spans]
-    if len(spans) <= 1:
-        ends = [unit.start + match.end() for match in re.finditer(r"\n", piece)]
-    return _cut(unit, ends)
+def _parts(text: _Text, unit: _Unit) -> list[_Unit]:
+    """A unit's constructs where it is code, its sentences where it is prose; else its lines, else its words."""
+    if text.syntax is not None:
+        pieces = text.syntax.pieces(unit.start, unit.end)
+        if len(pieces) > 1:
+            return [_Unit(unit.document, piece.start, piece.end, piece.symbol, piece.begins) for piece in pieces]
+        ends = []
+    else:
+        ends = [unit.start + span.end for span in split_sentences(text.text[unit.start : unit.end], wrapped=True)]
+    if len(ends) <= 1:
+        ends = [match.end() for match in re.compile("\n").finditer(text.text, unit.start, unit.end)]
+    cut = _cut(unit, ends)
+    return (
+        cut if len(cut) > 1 else _cut(unit, [match.end() for match in _WORDS.finditer(text.text, unit.start, unit.end)])
+    )
 
 
 def _cut(unit: _Unit, ends: Sequence[int]) -> list[_Unit]:
     """The unit cut at these places, and what is left behind the last of them joined to the last piece."""
-    inner = [end for end in ends[:-1] if unit.start < end < unit.end]
+    inner = [end for end in ends if unit.start < end < unit.end]
     bounds = [unit.start, *inner, unit.end]
-    return [_Unit(first, last, unit.heading, unit.begins and first == unit.start) for first, last in pairwise(bounds)]
+    return [
+        replace(unit, start=first, end=last, begins=unit.begins and first == unit.start)
+        for first, last in pairwise(bounds)
+    ]
 
 
-def _pack(units: Sequence[_Unit]) -> Iterator[_Unit]:
+def _pack(units: Sequence[_Unit], largest: int) -> Iterator[_Unit]:
     """Put neighbours together up to the largest size; a section begins a chunk of its own unless that would be tiny."""
     current: _Unit | None = None
     for unit in units:
         if current is None:
             current = unit
-        elif current.tokens + unit.tokens > LARGEST_CHUNK or (unit.begins and current.tokens >= SMALLEST_CHUNK):
+        elif (
+            current.document != unit.document
+            or current.tokens + unit.tokens > largest
+            or (unit.begins and current.tokens >= SMALLEST_CHUNK)
+        ):
             yield current
             current = unit
         else:
             heading = current.heading or unit.heading
-            current = _Unit(current.start, unit.end, heading, current.begins, current.tokens + unit.tokens)
+            current = replace(current, end=unit.end, heading=heading, tokens=current.tokens + unit.tokens)
     if current is not None:
         yield current

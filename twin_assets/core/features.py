@@ -5,6 +5,7 @@ Every step derives only what is new (lake.derive), so each may be killed anywher
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,10 +24,10 @@ if TYPE_CHECKING:
     from twin_assets.core.workspace import Workspace
 
 # Changes when the payload or the sparse vectors of a point would; the embedding model is named beside it.
-INDEX_LAYOUT = "1"
+INDEX_LAYOUT = "2"
 CHUNK_FIELDS = (
     "chunk_id", "chunk_hash", "text_hash", "document_id", "position", "category", "platform", "url", "title", "heading",
-    "text", "start", "end", "published_at",
+    "text", "start", "end", "published_at", "language", "addresses",
 )  # fmt: skip
 EMBEDDING_BATCH = 512
 INDEX_BATCH = 2000
@@ -45,15 +46,21 @@ class IndexUpdate:
 
 def update_chunks(workspace: "Workspace", author: str, progress: Progress | None = None) -> Derivation:
     """Cut new and changed documents of the corpus into passages, and drop those of documents that left it."""
+    embedder = workspace.embedder
     return derive(
         workspace.lake, author=author, upstream="documents", downstream="chunks", key="document_id",
-        hash_column="document_hash", where=pl.col("rejected").is_null(), function=chunk_documents,
-        version=CHUNKER_VERSION, progress=progress,
+        hash_column="document_hash", where=pl.col("rejected").is_null(),
+        function=partial(chunk_documents, embedder=embedder),
+        version=f"{CHUNKER_VERSION}/{embedder.model.identity_of_tokens}", progress=progress,
     )  # fmt: skip
 
 
 def update_embeddings(workspace: "Workspace", author: str, progress: Progress | None = None) -> Derivation:
-    """Embed passages whose text was never embedded before; an embedding is kept for ever under its text's hash."""
+    """Embed passages whose text the model that is set has not embedded yet.
+
+    An embedding is kept under its text's hash beside those of other models, so that the same text is not embedded
+    twice, not after a deletion, nor when a model is set that was set before; housekeeping.tidy() removes what is old.
+    """
     embedder = workspace.embedder
 
     def embed(rows: pl.DataFrame) -> pl.DataFrame:
@@ -63,7 +70,7 @@ def update_embeddings(workspace: "Workspace", author: str, progress: Progress | 
 
     return derive(
         workspace.lake, author=author, upstream="chunks", downstream="embeddings", key="text_hash",
-        hash_column="text_hash", function=embed, version=embedder.model_id, keep_gone=True,
+        hash_column="text_hash", function=embed, version=embedder.model_id, keep_gone=True, beside=True,
         batch_size=EMBEDDING_BATCH, progress=progress,
     )  # fmt: skip
 

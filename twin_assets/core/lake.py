@@ -218,6 +218,7 @@ def derive(
     version: str,
     where: pl.Expr | None = None,
     keep_gone: bool = False,
+    beside: bool = False,
     batch_size: int = 1000,
     progress: Callable[[int, int], None] | None = None,
 ) -> Derivation:
@@ -232,7 +233,8 @@ def derive(
     is a column of the downstream; hash_column: of the upstream, may be the key itself;
     function: takes upstream rows and returns downstream rows without author, input_hash and derived_version, at
     least one for every key: what is left out says so in a row of its own, or it would be tried again for ever;
-    version: of the function, changing when its results would; progress: called with (rows done, rows to do).
+    version: of the function, changing when its results would; beside: rows of other versions stay where they are;
+    progress: called with (rows done, rows to do).
     Raises LakeError where the function loses or invents a key.
     """
     with lake.exclusive(downstream, author):
@@ -247,6 +249,7 @@ def derive(
             version,
             where,
             keep_gone,
+            beside,
             batch_size,
             progress,
         )
@@ -263,6 +266,7 @@ def _derive(
     version: str,
     where: pl.Expr | None,
     keep_gone: bool,
+    beside: bool,
     batch_size: int,
     progress: Callable[[int, int], None] | None,
 ) -> Derivation:
@@ -274,6 +278,8 @@ def _derive(
     current = current.select(pl.col(key), pl.col(hash_column).alias("input_hash")).unique()
     seen = lake.read(downstream, author, columns=[key, "input_hash", "derived_version"]).unique()
     fresh = seen.filter(pl.col("derived_version") == version)
+    if beside:
+        seen = fresh
     stale = current.join(fresh, on=[key, "input_hash"], how="anti").sort(key)
     known = set(stale.join(seen, on=key, how="semi")[key])
     gone = [] if keep_gone else seen.select(key).unique().join(current, on=key, how="anti")[key].to_list()

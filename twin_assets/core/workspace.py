@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from twin_assets.core.lake import Lake
     from twin_assets.core.registry import Registry
     from twin_assets.core.retrieval import Retriever
+    from twin_assets.core.retrieval.assistant import QuestionModel
     from twin_assets.core.web import WebClient
 
 
@@ -20,6 +21,7 @@ class Workspace:
 
     def __init__(self, settings: Settings | None = None) -> None:
         self.settings = settings or get_settings()
+        self._embedders: dict[str, Embedder] = {}
 
     @cached_property
     def authors(self) -> AuthorStore:
@@ -35,10 +37,21 @@ class Workspace:
 
     @cached_property
     def embedder(self) -> "Embedder":
-        """The sentence embedder (its ONNX export is made on first use)."""
+        """The sentence embedder that is set (its model is made or fetched on first use)."""
         from twin_assets.core.embedding import Embedder
 
-        return Embedder(self.settings.models_folder / "embedder")
+        settings = self.settings
+        return Embedder(
+            settings.models_folder / "embedder", model=settings.embedding_model, endpoint=settings.hub_endpoint
+        )
+
+    def embedder_of(self, model_id: str) -> "Embedder":
+        """The embedder that a publication names: it serves until the one of the model that is set is complete."""
+        from twin_assets.core.embedding import Embedder
+
+        if model_id not in self._embedders:
+            self._embedders[model_id] = Embedder.of_publication(self.embedder.folder, model_id)
+        return self._embedders[model_id]
 
     @cached_property
     def index(self) -> "Index":
@@ -46,14 +59,32 @@ class Workspace:
         from twin_assets.core.index import open_index
 
         key = self.settings.qdrant_api_key
-        return open_index(self.settings.index_folder, self.settings.qdrant_url, key.get_secret_value() if key else None)
+        return open_index(
+            self.settings.index_folder, self.settings.qdrant_url, key.get_secret_value() if key else None,
+            self.settings.index_quantization,
+        )  # fmt: skip
 
     @cached_property
     def retriever(self) -> "Retriever":
-        """Hybrid search over the index."""
+        """Search over the index, with the reranker and the question model that are set."""
         from twin_assets.core.retrieval import Retriever
 
-        return Retriever(self.index, self.embedder)
+        return Retriever(
+            self.index, self.embedder, embedders=self.embedder_of, reranker_folder=self.settings.reranker_folder,
+            assistant=self._question_model(),
+        )  # fmt: skip
+
+    def _question_model(self) -> "QuestionModel | None":
+        from twin_assets.core.retrieval.assistant import QuestionModel
+        from twin_assets.core.sources import PLATFORMS
+
+        if self.settings.question_model_url is None:
+            return None
+        key = self.settings.question_model_key
+        return QuestionModel(
+            self.settings.question_model_url, self.settings.question_model, key.get_secret_value() if key else None,
+            list(PLATFORMS),
+        )  # fmt: skip
 
     @cached_property
     def registry(self) -> "Registry":

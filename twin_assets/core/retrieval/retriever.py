@@ -15,10 +15,10 @@ from twin_assets.core.embedding import Embedder
 from twin_assets.core.errors import InputError, ModelError, VectorIndexError
 from twin_assets.core.index import Hit, Index, SchemaChangedError, SearchFilter, model_of
 from twin_assets.core.retrieval.expansion import with_feedback, with_other_words
-from twin_assets.core.retrieval.options import SearchOptions
 from twin_assets.core.retrieval.ordering import add_recency, diversify
 from twin_assets.core.retrieval.questions import Question, understand
 from twin_assets.core.retrieval.reranking import CrossEncoder, FeatureRanker, Reranker, SentenceRanker
+from twin_assets.core.search_options import SearchOptions
 
 if TYPE_CHECKING:
     from twin_assets.core.retrieval.assistant import QuestionModel
@@ -80,7 +80,7 @@ class Retriever:
         self.options = options or SearchOptions()
         self._embedders = embedders
         self._reranker_folder = reranker_folder
-        self._rankers: dict[tuple[Any, ...], Reranker] = {}
+        self._rankers: dict[tuple[str, ...], Reranker] = {}
 
     def search(
         self,
@@ -159,7 +159,7 @@ class Retriever:
         for _ in range(ATTEMPTS):
             schema = self.index.schema(author)
             embedder = self._embedder_of(schema)
-            dense = embedder.embed([question.text])[0]
+            dense = embedder.embed_query(question.text)
             terms = embedder.sparse_query(question.text) if options.bm25 else ([], [])
             if options.expansion == "model" and options.bm25:
                 terms = with_other_words(terms, question.expansions, embedder)
@@ -178,13 +178,13 @@ class Retriever:
     def _embedder_of(self, schema: str | None) -> Embedder:
         """The embedder of the model that the schema names; one that names none was made with the present one."""
         model = model_of(schema) if schema else None
-        if model in (None, self.embedder.model_id):
+        if model is None or model == self.embedder.model_id:
             return self.embedder
         if self._embedders is None:
             raise VectorIndexError(
                 f"The index was made with the embedding model {model}, which is not the present one."
             )
-        return self._embedders(str(model))
+        return self._embedders(model)
 
     def _scores(
         self, question: Question, pool: "_Pool", options: SearchOptions, notices: list[str]
