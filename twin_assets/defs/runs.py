@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 
 from twin_assets.core.authors import Author
-from twin_assets.core.errors import TwinError
+from twin_assets.core.errors import ConfigurationError
 from twin_assets.core.workspace import Workspace
 from twin_assets.defs.partitions import AUTHOR_PARTITION
 
@@ -37,7 +37,7 @@ def ready_authors(instance: dg.DagsterInstance, workspace: Workspace, log: loggi
     for author_id in workspace.authors.ids():
         try:
             author = workspace.authors.get(author_id)
-        except TwinError as error:
+        except ConfigurationError as error:
             log.warning(str(error))
             continue
         if author.id in known:

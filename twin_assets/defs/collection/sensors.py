@@ -8,7 +8,7 @@ import dagster as dg
 
 from twin_assets.core.authors import Author
 from twin_assets.core.collection import import_export
-from twin_assets.core.errors import TwinError
+from twin_assets.core.errors import ConfigurationError, TwinError
 from twin_assets.core.status import waiting_authors, waiting_until
 from twin_assets.core.timetable import TICK, fell_due
 from twin_assets.core.workspace import Workspace
@@ -116,7 +116,7 @@ def collect_on_timetable(context: dg.ScheduleEvaluationContext, workspace: Works
     for author in ready_authors(context.instance, stores, context.log):
         try:
             reason = _due(stores, author, now)
-        except TwinError as error:
+        except ConfigurationError as error:
             context.log.warning(f"{author.id} is not collected: {error}")
             continue
         if reason == "" and author.id in busy:
