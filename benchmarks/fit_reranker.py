@@ -20,8 +20,8 @@ from benchmarks.questions import AUTHOR, Asked, QuestionSet, held_out, own_sente
 from twin_assets.core.embedding import Embedder
 from twin_assets.core.index_edge import EdgeIndex
 from twin_assets.core.retrieval.features import FEATURES, SENTENCE_FEATURE, features
-from twin_assets.core.retrieval.options import SearchOptions
 from twin_assets.core.retrieval.reranking import SentenceRanker
+from twin_assets.core.search_options import SearchOptions
 
 REGULARISATION = 1e-3
 Example = tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]
@@ -34,7 +34,7 @@ def examples(
     index = EdgeIndex(folder)
     questions.publish(index, embedder)
     ranker = SentenceRanker(embedder, remembered=200_000)
-    vectors = embedder.embed([question.text for question in asked])
+    vectors = [embedder.embed_query(question.text) for question in asked]
     found = []
     for question, vector in track(list(zip(asked, vectors, strict=True)), questions.name):
         terms = embedder.sparse_query(question.text)

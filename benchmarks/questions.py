@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import polars as pl
@@ -21,6 +22,7 @@ from twin_assets.core.sentences import split_sentences
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 AUTHOR, SCHEMA = "bench", "bench"
 _FRONT_MATTER = re.compile(r"---\n(.*?)\n---\n", re.DOTALL)
+_DATE = re.compile(r"^date:\s*[\"']?(\d{4}-\d\d-\d\d)", re.MULTILINE)
 _TITLE = re.compile(r"^(?:title:|#)\s*[\"']?(.+?)[\"']?\s*$", re.MULTILINE)
 
 
@@ -53,7 +55,7 @@ class QuestionSet:
         fields = ("document_id", "position", "category", "platform", "title", "url", "heading", "text", "start", "end")
         points = (
             Point(row["chunk_id"], "1", "articles", vectors[number], sparse[number],
-                  {name: row[name] for name in fields} | {"published_at": None})
+                  {name: row[name] for name in fields} | {"published_at": _moment(row["published_at"])})
             for number, row in enumerate(rows)
         )  # fmt: skip
         index.publish(AUTHOR, points, [], schema=SCHEMA)
@@ -123,14 +125,20 @@ def _written(folder: str, file: Path) -> Document | None:
     title = _TITLE.search(front[1] if front else text)
     if not body.strip():
         return None
-    return _document(folder, str(file.relative_to(DATA)), title[1] if title else "", body)
+    date = _DATE.search(front[1]) if front else None
+    published = datetime.fromisoformat(date[1]).replace(tzinfo=UTC) if date else None
+    return _document(folder, str(file.relative_to(DATA)), title[1] if title else "", body, published)
 
 
-def _document(source: str, name: str, title: str, text: str) -> Document:
-    identity = content_hash(source, name)
+def _document(source: str, name: str, title: str, text: str, published: datetime | None = None) -> Document:
     return Document(
-        document_id=identity, platform="files", external_id=name, category="article", url="", title=title, text=text
-    )
+        document_id=content_hash(source, name), platform="files", external_id=name, category="article", url="",
+        title=title, text=text, published_at=published,
+    )  # fmt: skip
+
+
+def _moment(value: datetime | None) -> str | None:
+    return value.isoformat() if value else None
 
 
 def _chunks(documents: list[Document]) -> pl.DataFrame:

@@ -12,6 +12,7 @@ from uuid import uuid4
 from fastapi import APIRouter, FastAPI, Response
 
 from twin_assets.core.errors import InputError, TwinError
+from twin_assets.core.index import SearchFilter
 from twin_assets.core.workspace import Workspace
 from twin_assets.settings import Settings
 from twin_serving.client import TwinClient
@@ -60,15 +61,15 @@ def _writing(workspace: Workspace, composer: Composer) -> APIRouter:
 
     @router.post("/search")
     def search(request: SearchRequest) -> dict[str, Any]:
-        """Passages of the author's writing nearest to the query."""
+        """Passages of the author's writing that answer the query, and how the query was read."""
         workspace.authors.get(request.author)
-        categories = None if request.category is None else [request.category]
-        hits = workspace.retriever.search(request.author, request.query, limit=request.limit, categories=categories)
-        return {
-            "author": request.author,
-            "index_version": workspace.index.version(request.author),
-            "hits": [hit.to_dict() for hit in hits],
-        }
+        where = SearchFilter(request.platforms, request.published_from, request.published_until, request.languages)
+        found = workspace.retriever.find(
+            request.author, request.query, request.limit, None if request.category is None else [request.category],
+            where, request.options,
+        )  # fmt: skip
+        version = workspace.index.version(request.author)
+        return {"author": request.author, "index_version": version, **found.to_dict()}
 
     @router.post("/compose")
     def compose(request: ComposeRequest) -> dict[str, Any]:

@@ -115,8 +115,8 @@ def test_status_search_and_sql_answer_in_json(demo_deployment):
     assert status["id"] == AUTHOR
     assert status["documents"] > 120
     assert {row["reason"] for row in status["quarantined"]}
-    hits = json.loads(twin("search", AUTHOR, "backups nobody tested", "--json", home=home).stdout)
-    assert len(hits) == 8
+    found = json.loads(twin("search", AUTHOR, "backups nobody tested", "--json", home=home).stdout)
+    assert len(found["hits"]) == 8
     (row,) = json.loads(twin("sql", "select count(*) as n from documents", "--json", home=home).stdout)
     assert row["n"] > 120
 

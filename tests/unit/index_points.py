@@ -23,7 +23,8 @@ def make_points(count: int, seed: int = 0, *, author: str = "ada", text: str = "
         payload = {
             "document_id": f"document {number // 3}", "category": CATEGORY[collection], "title": "", "url": "",
             "platform": ["medium", "x"][number % 2], "heading": "", "text": f"text {number} {text}", "start": 0,
-            "end": 9, "published_at": published,
+            "end": 9, "published_at": published, "position": number % 3, "language": ["en", "de", None][number % 3],
+            "addresses": [{"platform": "x", "url": f"https://x.example/{number}"}] if number % 2 else [],
         }  # fmt: skip
         points.append(
             Point(

@@ -16,11 +16,14 @@ from qdrant_client import QdrantClient, models
 
 from twin_assets.core.documents import COLLECTIONS, content_hash
 from twin_assets.core.errors import IndexMissingError
-from twin_assets.core.index import Point, SearchFilter, open_index
+from twin_assets.core.index import Point, SchemaChangedError, SearchFilter, open_index
 from twin_assets.core.index_edge import EdgeIndex
 from twin_assets.core.index_server import ServerIndex
 
-pytestmark = pytest.mark.filterwarnings("ignore:Payload indexes have no effect in the local Qdrant")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Payload indexes have no effect in the local Qdrant"),
+    pytest.mark.filterwarnings("ignore:Local mode performs exact"),
+]
 
 
 @pytest.fixture(params=["edge", "memory", "server"])
@@ -69,6 +72,36 @@ def test_filters(index):
     years = {hit.published_at.year for hit in found(index, where=SearchFilter((), start, end)) if hit.published_at}
     assert years == {2021, 2022}
     assert len(found(index, where=SearchFilter())) == 30
+    assert {hit.language for hit in found(index, where=SearchFilter(languages=["de"]))} == {"de"}
+    assert found(index, where=SearchFilter(platforms=["medium"], languages=["fr"])) == []
+
+
+def test_hits_carry_what_was_asked_for(index):
+    points = {point.chunk_id: point for point in make_points(30)}
+    index.publish("ada", points.values(), [], schema=SCHEMA)
+    dense, sparse = next(questions(1))
+    for hit in index.query("ada", ALL, dense, sparse, 10, vectors=True):
+        assert hit.vector == pytest.approx(points[hit.chunk_id].dense, abs=1e-6)
+        assert hit.similarity is None or hit.similarity == pytest.approx(float(hit.vector @ dense), abs=1e-5)
+        assert hit.to_dict()["addresses"] == points[hit.chunk_id].payload["addresses"]
+        assert hit.language == points[hit.chunk_id].payload["language"]
+        assert "vector" not in hit.to_dict()
+    by_words = index.query("ada", ALL, None, sparse, 30)
+    assert 0 < len(by_words) < 30
+    assert all(hit.similarity is None and hit.bm25 > 0 for hit in by_words)
+    exact, walked = (index.query("ada", ALL, dense, sparse, 30, exact=exact) for exact in (True, False))
+    assert [hit.chunk_id for hit in exact] == [hit.chunk_id for hit in walked], "few points are compared one by one"
+
+
+def test_passages_by_their_place(index):
+    index.publish("ada", make_points(30), [], schema=SCHEMA)
+    index.publish("ben", make_points(30, seed=5, author="ben"), [], schema=SCHEMA)
+    wanted = {"document 4": None, "document 2": [0, 2, 9], "document 99": None}
+    places = [(hit.document_id, hit.position) for hit in index.passages("ada", wanted)]
+    assert places == [(f"document {d}", p) for d, p in ((4, 0), (4, 1), (4, 2), (2, 0), (2, 2))]
+    assert index.passages("ada", {}) == []
+    with pytest.raises(IndexMissingError):
+        index.passages("eve", wanted)
 
 
 def test_edits_and_deletions_reach_the_index(index):
@@ -113,10 +146,33 @@ def test_a_new_schema_is_built_beside_the_old(index):
     ]
     assert index.publish("ada", wide, [], schema="test/2") != first
     assert index.state("ada", SCHEMA) == {}
+    assert index.schema("ada") == "test/2"
     assert len(index.state("ada")) == 6
+    with pytest.raises(SchemaChangedError):
+        index.query("ada", ALL, points[0].dense, ([], []), 5, schema=SCHEMA)
     assert {hit.chunk_id for hit in index.query("ada", ALL, wide[0].dense, ([], []), 50)} == {
         point.chunk_id for point in wide
     }
+
+
+@pytest.mark.parametrize("kept", ["scalar", "turbo"])
+def test_quantised_vectors_find_the_same_and_score_exactly(tmp_path, kept):
+    points = make_points(120)
+    for plain, quantised in (
+        (EdgeIndex(tmp_path), EdgeIndex(tmp_path, kept)),
+        (ServerIndex(server := QdrantClient(":memory:")), ServerIndex(server, kept)),
+    ):
+        version = plain.publish("ada", points, [], schema=SCHEMA)
+        expected = [plain.query("ada", ALL, *question, 10, vectors=True) for question in questions(8)]
+        assert quantised.state("ada", SCHEMA) == {}, "kept otherwise: to be built anew"
+        assert quantised.publish("ada", points, [], schema=SCHEMA) == version
+        for question, hits in zip(questions(8), expected, strict=True):
+            found = quantised.query("ada", ALL, *question, 10)
+            assert [hit.chunk_id for hit in found] == [hit.chunk_id for hit in hits]
+            assert [hit.similarity for hit in found if hit.similarity] == pytest.approx(
+                [hit.similarity for hit in hits if hit.similarity], abs=1e-5
+            )
+        assert plain.state("ada", SCHEMA) == {}
 
 
 def test_both_backends_give_the_same_ids_and_scores(tmp_path):
@@ -232,6 +288,48 @@ def test_readers_go_on_while_another_process_publishes(tmp_path):
     assert {30, 42} <= sizes <= {30, 33, 36, 39, 42}, "every answer is of one whole publication"
     copies = list((tmp_path / "readers").glob("*/ada/*"))
     assert len(copies) == len(COLLECTIONS), "older copies are gone"
+
+
+def test_another_model_is_switched_to_without_a_failed_query(tmp_path):
+    index, writer = EdgeIndex(tmp_path), EdgeIndex(tmp_path)
+    widths, stop = {SCHEMA: 1, "test/2": 2}, threading.Event()
+    points = make_points(30)
+    wide = [
+        Point(p.chunk_id, p.point_hash, p.collection, np.tile(p.dense, 2) / np.sqrt(2), p.sparse, p.payload)
+        for p in points
+    ]
+    index.publish("ada", points, [], schema=SCHEMA)
+    seen: list[str] = []
+    failures: list[BaseException] = []
+
+    def read():
+        dense, sparse = next(questions(1))
+        while not stop.wait(0.002):
+            schema = index.schema("ada")
+            try:
+                hits = index.query("ada", ALL, np.tile(dense, widths[schema]), sparse, 50, schema=schema)
+                seen.append(schema)
+                assert len(hits) == 30
+            except SchemaChangedError:  # what the retriever asks again after
+                continue
+            except BaseException as error:
+                failures.append(error)
+                return
+
+    readers = [threading.Thread(target=read) for _ in range(2)]
+    for reader in readers:
+        reader.start()
+    for schema, those in (("test/2", wide), (SCHEMA, points), ("test/2", wide)):
+        writer.publish("ada", those, [], schema=schema)
+        before, deadline = len(seen), time.monotonic() + 20
+        while schema not in seen[before:] and time.monotonic() < deadline:
+            time.sleep(0.005)
+    stop.set()
+    for reader in readers:
+        reader.join()
+    assert failures == []
+    assert set(seen) == set(widths)
+    assert seen[-1] == "test/2"
 
 
 def test_copies_of_a_dead_reader_are_removed(tmp_path):

@@ -6,7 +6,7 @@ and no storage in here.
 """
 
 from twin_assets.core.index import Hit, SearchFilter
-from twin_assets.core.retrieval.options import SearchOptions
 from twin_assets.core.retrieval.retriever import Found, Retriever
+from twin_assets.core.search_options import SearchOptions
 
 __all__ = ["Found", "Hit", "Retriever", "SearchFilter", "SearchOptions"]

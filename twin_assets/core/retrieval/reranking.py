@@ -22,8 +22,14 @@ from twin_assets.core.index import Hit
 from twin_assets.core.retrieval.features import FEATURES, SENTENCE_FEATURE, features
 
 # Learned by `python -m benchmarks.fit_reranker`; see there from what.
-WEIGHTS: Mapping[str, float] = dict.fromkeys(FEATURES, 1.0)
-SENTENCE_WEIGHTS: Mapping[str, float] = dict.fromkeys((*FEATURES, SENTENCE_FEATURE), 1.0)
+WEIGHTS: Mapping[str, float] = {
+    "similarity": 10.5, "bm25": 2.3, "covered": 1.3, "covered_by_label": 3.5, "covered_by_sentence": 2.0,
+    "together": 3.8,
+}  # fmt: skip
+SENTENCE_WEIGHTS: Mapping[str, float] = {
+    "similarity": 6.3, "bm25": 1.6, "covered": 2.1, "covered_by_label": 4.5, "covered_by_sentence": 1.4,
+    "together": 3.2, "sentence_similarity": 6.9,
+}  # fmt: skip
 
 # Sentences of a passage that are embedded, and sentence vectors that are remembered (1.5 kB each).
 SENTENCES, REMEMBERED = 24, 20_000

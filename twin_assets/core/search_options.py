@@ -1,7 +1,9 @@
 """SearchOptions: every stage of a search, each with its switch."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import ConfigDict, Field
 
 Expansion = Literal["none", "feedback", "model"]
 Reranker = Literal["none", "features", "sentences", "cross_encoder"]
@@ -19,13 +21,16 @@ class SearchOptions:
     after each hit that are brought along; parents: whether the hits' whole documents are.
     """
 
+    # What comes in by HTTP is checked by pydantic: ranges, and no field that is not known.
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
     dense: bool = True
     bm25: bool = True
     filters: bool = True
     expansion: Expansion = "none"
     reranker: Reranker = "features"
-    candidates: int = 48
-    diversity: float = 0.1
-    recency: float = 0.05
-    neighbours: int = 0
+    candidates: Annotated[int, Field(ge=1, le=200)] = 48
+    diversity: Annotated[float, Field(ge=0, le=1)] = 0.1
+    recency: Annotated[float, Field(ge=0, le=1)] = 0.05
+    neighbours: Annotated[int, Field(ge=0, le=5)] = 0
     parents: bool = False
