@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Annotated, Any
+from zoneinfo import ZoneInfo
 
 import typer
 
@@ -97,7 +98,7 @@ def _show_status(row: dict[str, Any]) -> None:
     typer.echo(f"{row['name']} ({row['id']}): {row['documents']} documents, {row['chunks']} chunks")
     typer.echo(f"  index {row['index_version'] or 'none'}, served model {row['model_version'] or 'none'}")
     typer.echo(f"  {timetable_line(row)}")
-    table([_source_line(source) for source in row["sources"]], "sources")
+    table([_source_line(source, row["time_zone"]) for source in row["sources"]], "sources")
     for source in row["sources"]:
         if source["do"]:
             typer.echo(f"  {source['source']}: {source['do']}")
@@ -110,9 +111,9 @@ def _show_status(row: dict[str, Any]) -> None:
             typer.echo(f"  and {len(held) - QUARANTINE_ROWS} more; --json shows all of them.")
 
 
-def _source_line(source: dict[str, Any]) -> dict[str, Any]:
+def _source_line(source: dict[str, Any], zone: str) -> dict[str, Any]:
     def moment(name: str) -> str:
-        return source[name].strftime("%Y-%m-%d %H:%M %Z") if source[name] else "–"
+        return f"{source[name].astimezone(ZoneInfo(zone)):%Y-%m-%d %H:%M %Z}" if source[name] else "–"
 
     counted = ("new", "changed", "removed", "quarantined")
     return {

@@ -41,7 +41,7 @@ def table(rows: list[dict[str, Any]], title: str = "") -> None:
         return
     grid = Table(title=title or None, title_justify="left")
     for name in rows[0]:
-        grid.add_column(name)
+        grid.add_column(name, overflow="fold")  # a cut link could not be opened
     for row in rows:
         # As text: what people published may hold square brackets, which rich would read as its markup.
         grid.add_row(*(Text("" if value is None else str(value)) for value in row.values()))
