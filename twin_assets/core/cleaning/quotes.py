@@ -19,11 +19,14 @@ _FENCE = re.compile(r"\s{0,3}(?:[-*+]\s+|\d+[.)]\s+)*(`{3,}|~{3,})")
 _QUOTED = re.compile(r"[ \t]*(?:[-*+]\s+|\d+[.)]\s+)?>")
 _CALLOUT = re.compile(r"[ \t]*>\s*(?:\[!\w+\]|\*\*(?:note|tip|warning|important|caution|info|update|edit)\b)", re.I)
 # "On Monday, 3 May 2021 at 10:12, Jo Doe <jo@…> wrote:" as mail programs write it, over one to three lines.
+_SAYING = (
+    ("On", "wrote"), ("Am", "schrieb"), ("Le", "a écrit"), ("El", "escribió"), ("Il", "ha scritto"),
+    ("Em", "escreveu"), ("Op", "schreef"), ("Den", "skrev"),
+)  # fmt: skip
 _ATTRIBUTION = re.compile(
-    r"^(?:On\b[^\n]*(?:\n[^\n>]+){0,2}?\bwrote|Am\b[^\n]*(?:\n[^\n>]+){0,2}?\bschrieb[^\n:]*"
-    r"|Le\b[^\n]*(?:\n[^\n>]+){0,2}?\ba écrit|El\b[^\n]*(?:\n[^\n>]+){0,2}?\bescribió"
-    r"|Il\b[^\n]*(?:\n[^\n>]+){0,2}?\bha scritto|Em\b[^\n]*(?:\n[^\n>]+){0,2}?\bescreveu"
-    r"|Op\b[^\n]*(?:\n[^\n>]+){0,2}?\bschreef[^\n:]*|Den\b[^\n]*(?:\n[^\n>]+){0,2}?\bskrev[^\n:]*)[ \u00a0]*:[ \t]*$",
+    "|".join(
+        rf"^{first}\b[^\n]*(?:\n(?!>)[^\n]+){{0,2}}?\n?\b{verb}\b[^\n:]{{0,60}}:[ \t]*$" for first, verb in _SAYING
+    ),
     re.MULTILINE,
 )
 # What a mail program puts above the whole message it copies below a reply.
@@ -54,9 +57,14 @@ def quoted_spans(text: str) -> Spans:
             start = -1
     if start >= 0 and not callout:
         found.append((_attribution(text, start), end))
-    copied = next((m for m in _COPIED.finditer(text) if not _within(m.start(), fences)), None)
-    if copied is not None and text[: copied.start()].strip():
-        found.append((copied.start(), len(text.rstrip())))
+    copied = [match.start() for match in _COPIED.finditer(text)]
+    # Some programs copy a message below its attribution without marking its lines.
+    copied += [
+        m.start() for m in _ATTRIBUTION.finditer(text) if "@" in m[0] and not _QUOTED.match(text[m.end() :].lstrip())
+    ]
+    for at in copied:
+        if text[:at].strip() and not _within(at, fences):
+            found.append((at, len(text.rstrip())))
     return _merged(found)
 
 
