@@ -1,6 +1,8 @@
 """Every platform through every fault: nothing lost, doubled, removed or hung."""
 
+import html
 import json
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from pydantic import SecretStr
@@ -85,10 +87,31 @@ def test_a_feed_that_loses_its_old_items_takes_nothing_away(workspace, platforms
     assert len(rows(workspace)) == first.new + 1
 
 
-def test_a_platforms_dates_from_the_future_are_kept_and_hold_nothing_up(workspace, platforms):
+def test_dates_that_cannot_be_are_told_and_not_believed(workspace, platforms):
+    """Clock skew: a text the platform shows is published, whatever day it names; it is kept, without that day."""
     rows_ = json.loads(platforms.content["substack/archive.json"])
-    rows_[0]["post_date"] = "2050-01-01T00:00:00.000Z"
+    soon = (datetime.now(UTC) + timedelta(hours=12)).isoformat()
+    dates = ["2050-01-01T00:00:00.000Z", "0001-01-01T00:00:00Z", "1970-01-01T00:00:00Z", "soon", soon]
+    for row, date in zip(rows_, dates, strict=False):
+        row["post_date"] = date
     platforms.content.write("substack/archive.json", json.dumps(rows_))
     add(workspace, platforms, "substack")
     assert collect(workspace, "substack").new == len(rows_)
+    stored = rows(workspace)
+    published = [stored[str(row["id"])]["published_at"] for row in rows_[:5]]
+    assert published == [None, None, None, None, datetime.fromisoformat(soon)]  # clocks and time zones differ by a day
+    stated = [json.loads(stored[str(row["id"])]["metadata"]).get("stated_date", "")[:10] for row in rows_[:5]]
+    assert stated == ["2050-01-01", "0001-01-01", "1970-01-01", "", ""]
     assert counts(collect(workspace, "substack"))[:4] == ("ok", 0, 0, len(rows_))
+
+
+@pytest.mark.parametrize("platform", ["feed", "medium"])
+def test_a_feed_in_another_encoding_than_it_says_keeps_every_character(workspace, platforms, platform):
+    words = "“It’s naïve,” said the café – and closed. " * 9
+    platforms.add_post("blog" if platform == "feed" else platform, "The café", words)
+    add(workspace, platforms, platform)
+    platforms.fail(PREFIX[platform], fault="wrong_encoding", times=None)
+    assert collect(workspace, platform).status == "ok"
+    found = " ".join(contents(workspace).values())
+    assert words.strip() in html.unescape(found)
+    assert "\ufffd" not in found

@@ -1,9 +1,11 @@
 """GitLab, the source that came as one module: its own loopback server, its own tests, and nothing else."""
 
 import json
+from pathlib import Path
 
 import pytest
 
+import twin_assets
 from demo.github import commit_sha, tarball
 from demo.loopback import LoopbackServer
 from demo.messages import Request, Response
@@ -120,3 +122,13 @@ def test_profile_links():
     for wrong in ("https://gitlab.com/ada/project", "https://github.com/ada", "a b", "gitlab.com"):
         with pytest.raises(InputError, match=r"looks like|web address"):
             normalise(wrong)
+
+
+def test_nothing_but_its_module_makes_gitlab_a_source():
+    """The proof that a source is one module: no other names it where sources are collected, shown or asked for."""
+    root = Path(twin_assets.__file__).parent.parent
+    rooms = ("twin_assets/defs", "twin_assets/cli", "twin_assets/resources", "twin_assets/core/sources", "twin_ui")
+    files = [path for room in rooms for path in (root / room).rglob("*.py")]
+    files += [root / f"twin_assets/core/{name}.py" for name in ("collection", "ledger", "archives", "web", "status")]
+    naming = [path.name for path in files if "gitlab" in path.read_text().lower()]
+    assert naming == ["gitlab.py"]

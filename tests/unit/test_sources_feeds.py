@@ -155,6 +155,18 @@ def test_a_wrong_profile_link_is_refused_with_what_a_right_one_looks_like(platfo
         PLATFORMS[platform].normalise(typed)
 
 
+@pytest.mark.parametrize(
+    ("location", "address"),
+    [
+        ("@ada", "https://medium.com/feed/@ada"), ("https://ada.medium.com", "https://ada.medium.com/feed"),
+        ("https://blog.ada.dev", "https://blog.ada.dev/feed"),
+        ("http://127.0.0.1:81/medium/feed/@ada", "http://127.0.0.1:81/medium/feed/@ada"),
+    ],
+)  # fmt: skip
+def test_mediums_feed_of_a_user_and_of_a_domain_of_ones_own(location, address):
+    assert medium.feed_url(location) == address
+
+
 # Folders
 
 
@@ -253,7 +265,8 @@ VENDORED = """js/jquery.js js/jquery-3.1.0.min.js js/jquery.cookie.js css/bootst
 GENERATED = """a/x.pb.go x_pb2.py x_pb2_grpc.pyi x_pb.js x_pb.d.ts Form.Designer.cs model.g.dart model.freezed.dart
     api/zz_generated.deepcopy.go types_gen.go dist/app.js web/app.min.js a.bundle.js test/__snapshots__/a.js"""
 OWN = """bin/tool.py src/static/site.js public/app.ts assets/style.css db/migrations/001.sql src/jquery_plugin/index.js
-    src/requirements.py src/security.py missing.py app/reactor.js src/bootstrap.py tools/resetter.css src/generator.py lib/momentum.js"""
+    src/requirements.py
+    src/security.py missing.py app/reactor.js src/bootstrap.py tools/resetter.css src/generator.py lib/momentum.js"""
 
 
 def test_names_that_linguist_takes_for_vendored_or_generated():
