@@ -1,13 +1,14 @@
 """Retriever: questions in words, on a real index."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
 from twin_assets.core.embedding import Embedder
-from twin_assets.core.errors import IndexMissingError, InputError
+from twin_assets.core.errors import IndexMissingError, InputError, VectorIndexError
 from twin_assets.core.index import Point, open_index
-from twin_assets.core.retrieval import Retriever, SearchFilter
+from twin_assets.core.retrieval import Retriever, SearchFilter, SearchOptions
 
 PASSAGES = {
     "post": [
@@ -31,7 +32,8 @@ def retriever(tmp_path_factory):
             f"{number:032x}", "1", {"post": "posts", "article": "articles", "code": "code"}[category], dense[number],
             sparse[number],
             {
-                "document_id": str(number), "category": category, "platform": "x" if number % 2 else "medium",
+                "document_id": category, "position": number, "language": "en",
+                "category": category, "platform": "x" if number % 2 else "medium",
                 "title": "", "url": "", "heading": "", "text": text, "start": 0, "end": len(text),
                 "published_at": datetime(2020 + number, 1, 1, tzinfo=UTC).isoformat(),
             },
@@ -83,3 +85,126 @@ def test_bad_questions_get_a_clear_sentence(retriever):
         retriever.search("ada", "x", limit=0)
     with pytest.raises(IndexMissingError, match="'eve'"):
         retriever.search("eve", "x")
+
+
+PLAIN = SearchOptions(filters=False, reranker="none", diversity=0, recency=0)
+
+
+def starts(hits):
+    return [hit.text.partition(" ")[0] for hit in hits]
+
+
+def test_a_question_restricts_itself(retriever):
+    found = retriever.find("ada", "baking, on Medium in 2020")
+    assert starts(found.hits) == ["Deploying"]
+    assert found.text == "baking"
+    assert found.understood == ("published 2020-01-01 to 2020-12-31", "on medium")
+    assert found.notices == ()
+    assert len(retriever.find("ada", "baking, on Medium in 2020", options=SearchOptions(filters=False)).hits) == 5
+
+
+def test_a_restriction_that_leaves_nothing_is_dropped_and_said(retriever):
+    found = retriever.find("ada", "baking bread on GitHub in 1999")
+    assert found.hits[0].text.startswith("Sourdough")
+    assert found.understood == ()
+    (notice,) = found.notices
+    assert notice == ("Nothing is published 1999-01-01 to 1999-12-31, on github; everything was searched instead.")
+
+
+def test_what_the_caller_restricts_holds(retriever):
+    only_x = SearchFilter(platforms=["x"])
+    found = retriever.find("ada", "bread on Medium", where=only_x)
+    assert {hit.platform for hit in found.hits} == {"x"}, "the question's own restriction left nothing and was dropped"
+    assert len(found.notices) == 1
+    both = retriever.find(
+        "ada", "bread before 2022", where=SearchFilter(published_from=datetime(2021, 1, 1, tzinfo=UTC))
+    )
+    assert [hit.published_at.year for hit in both.hits] == [2021]
+    nothing = retriever.find("ada", "bread", where=SearchFilter(platforms=["github"]))
+    assert nothing.hits == []
+    assert nothing.notices == ("Nothing was found; the filters may leave nothing.",)
+
+
+def test_every_stage_can_be_switched(retriever):
+    question = "patience with a network that fails"
+    by_words = retriever.search("ada", question, options=replace(PLAIN, dense=False))
+    assert set(starts(by_words)) == {"def", "Sourdough"}, "only what shares a word"
+    by_meaning = retriever.search("ada", question, options=replace(PLAIN, bm25=False))
+    assert len(by_meaning) == 5
+    assert {hit.bm25 for hit in by_meaning} == {None}
+    fused = retriever.search("ada", question, options=PLAIN)
+    assert fused[0].score == pytest.approx(2 / 60, abs=1e-3)
+    for reranker in ("features", "sentences"):
+        ranked = retriever.search("ada", question, options=replace(PLAIN, reranker=reranker))
+        assert starts(ranked)[0] == "def"
+        assert ranked[0].score > ranked[-1].score + 1
+    expanded = retriever.search("ada", "dashboards", options=replace(PLAIN, dense=False, expansion="feedback"))
+    assert starts(expanded) == ["We"]
+
+
+def test_the_newest_gain_what_the_options_give_them(retriever):
+    ranked = replace(PLAIN, reranker="features")
+    still, new = (retriever.search("ada", "network", options=replace(ranked, recency=recency)) for recency in (0, 1.0))
+    assert starts(still)[0] == starts(new)[0] == "def"
+    assert [hit.published_at.year for hit in new] != [hit.published_at.year for hit in still]
+    by_question = retriever.find("ada", "latest network", options=replace(ranked, filters=True))
+    assert by_question.understood == ("recent",)
+    gained = {hit.chunk_id: hit.score for hit in by_question.hits}
+    gains = [gained[hit.chunk_id] - hit.score for hit in sorted(still, key=lambda hit: hit.published_at)]
+    assert gains == sorted(gains)
+
+
+def test_neighbours_and_parents_come_along(retriever):
+    found = retriever.find("ada", "baking bread", limit=1, options=SearchOptions(neighbours=1, parents=True))
+    (hit,) = found.hits
+    assert starts(found.neighbours[hit.chunk_id]) == ["Deploying", "We"]
+    assert {key: starts(passages) for key, passages in found.documents.items()} == {
+        "post": ["Deploying", "Sourdough", "We"]
+    }
+    assert found.to_dict()["documents"]["post"][0]["text"].startswith("Deploying")
+
+
+def test_a_reranker_that_is_not_there_is_said(retriever):
+    found = retriever.find("ada", "baking bread", options=replace(PLAIN, reranker="cross_encoder"))
+    assert found.hits[0].text.startswith("Sourdough")
+    assert "TWIN_RERANKER_FOLDER" in found.notices[0]
+    missing = Retriever(retriever.index, retriever.embedder, reranker_folder=retriever.embedder.folder)
+    assert (
+        "holds no cross-encoder"
+        in missing.find("ada", "bread", options=replace(PLAIN, reranker="cross_encoder")).notices[0]
+    )
+
+
+def test_the_question_is_embedded_by_the_model_of_the_publication(retriever, tmp_path):
+    index, asked = open_index(tmp_path), []
+    old = Recording(retriever.embedder, "old", asked)
+    new = Recording(retriever.embedder, "new", asked)
+    texts = PASSAGES["post"]
+    points = [
+        Point(f"{n:032x}", "1", "posts", vector, sparse, retriever.search("ada", text, limit=1)[0].to_dict())
+        for n, (text, vector, sparse) in enumerate(zip(texts, old.embed(texts), old.sparse(texts), strict=True))
+    ]
+    index.publish("ada", points, [], schema="1/old")
+    searching = Retriever(index, new, embedders={"old": old}.__getitem__)
+    assert starts(searching.search("ada", "baking bread"))[0] == "Sourdough"
+    assert asked == ["old"]
+
+    # A publication of the new model comes while the question is embedded by the old: it is asked again.
+    old.before = lambda: index.publish("ada", points, [], schema="1/new")
+    assert starts(searching.search("ada", "baking bread"))[0] == "Sourdough"
+    assert asked == ["old", "old", "new"]
+    with pytest.raises(VectorIndexError, match="made with the embedding model new"):
+        Retriever(index, old).search("ada", "bread")
+
+
+class Recording:
+    """An embedder under another name that says when it is asked, and lets something happen before it answers."""
+
+    def __init__(self, embedder, model_id, asked):
+        self.embedder, self.model_id, self.asked, self.before = embedder, model_id, asked, lambda: None
+        self.embed, self.sparse, self.sparse_query = embedder.embed, embedder.sparse, embedder.sparse_query
+
+    def embed_query(self, text):
+        self.asked.append(self.model_id)
+        self.before()
+        return self.embedder.embed_query(text)

@@ -101,7 +101,9 @@ def _count(text: str | None) -> int:
 
 
 def _between(match: re.Match[str], now: datetime) -> Bounds | None:
-    first, last = _stretch(match, now, "a_"), _stretch(match, now, "b_")
+    last = _stretch(match, now, "b_")
+    # "from May to June 2021" begins in the May before that June.
+    first = _stretch(match, last[0], "a_") if last else None
     return (first[0], last[1]) if first and last and first[0] <= last[0] else None
 
 

@@ -1,7 +1,6 @@
 """Recency and diversity: the last two looks at an order of hits."""
 
 from collections.abc import Sequence
-from datetime import datetime
 
 import numpy as np
 import numpy.typing as npt
@@ -16,15 +15,16 @@ REPEATS = 0.7
 Scores = npt.NDArray[np.float64]
 
 
-def add_recency(scores: Scores, hits: Sequence[Hit], share: float, now: datetime) -> Scores:
-    """Scores with newness added: `share` of their spread for what was published now, half of it a year ago …
+def add_recency(scores: Scores, hits: Sequence[Hit], share: float) -> Scores:
+    """Scores with newness added: `share` of their spread for the newest of them, half of it for a year older …
 
     A passage without a date gets what the oldest get: nothing.
     """
-    if not len(scores) or share == 0:
+    newest = max((hit.published_at for hit in hits if hit.published_at), default=None)
+    if newest is None or share == 0:
         return scores
-    days = np.array([(now - hit.published_at).total_seconds() / 86_400 if hit.published_at else np.inf for hit in hits])
-    newness = 0.5 ** (np.maximum(days, 0) / HALF_LIFE)
+    ages = [(newest - hit.published_at).total_seconds() / 86_400 if hit.published_at else np.inf for hit in hits]
+    newness = 0.5 ** (np.array(ages) / HALF_LIFE)
     return scores + share * float(np.ptp(scores)) * newness
 
 

@@ -120,7 +120,7 @@ class CrossEncoder:
             return TextCrossEncoder(
                 name, specific_model_path=str(self.folder), local_files_only=True, providers=["CPUExecutionProvider"]
             )
-        except (ValueError, OSError, RuntimeError) as error:
+        except Exception as error:  # ONNX Runtime's own have no other base
             raise ModelError(f"The cross-encoder in {self.folder} cannot be loaded: {error}") from error
 
 

@@ -199,7 +199,7 @@ class Retriever:
                 notices.append(f"Ordered by features instead: {error}")
                 scores = self._ranker("features", pool.embedder).score(question.text, pool.vector, pool.hits)
         share = options.recency + (RECENT if question.recent else 0.0)
-        return add_recency(scores, pool.hits, share, datetime.now(UTC))
+        return add_recency(scores, pool.hits, share)
 
     def _ranker(self, name: str, embedder: Embedder) -> Reranker:
         key = (name, embedder.model_id) if name == "sentences" else (name,)
