@@ -28,11 +28,16 @@ def make_text(number: int, words: int = 60) -> str:
     return " ".join(sentences)
 
 
-def make_raw_documents(count: int, author: str = "bench", edited: frozenset[int] = frozenset()) -> pl.DataFrame:
-    """Rows of `raw_documents`: nine short posts for each article; those numbered in `edited` have another text."""
+def make_raw_documents(
+    count: int, author: str = "bench", edited: frozenset[int] = frozenset(), first: int = 0
+) -> pl.DataFrame:
+    """Rows of `raw_documents` number `first` to `count`: nine short posts for each article.
+
+    Those numbered in `edited` have another text than usual.
+    """
     start = datetime(2020, 1, 1, tzinfo=UTC)
     rows = []
-    for number in range(count):
+    for number in range(first, count):
         article = number % 10 == 0
         text = make_text(number + (10_000_000 if number in edited else 0), words=300 if article else 20 + number % 40)
         document = RawDocument(
