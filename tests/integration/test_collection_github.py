@@ -1,12 +1,14 @@
 """GitHub beyond files: what the person wrote, and only that; asked sparingly, resumed where a quota ended it."""
 
 import json
+import time
 
 import pytest
 from pydantic import SecretStr
 
+from demo.messages import Response
 from tests.integration.collecting import LOGIN, collect, counts, platforms, rows, workspace  # noqa: F401
-from twin_assets.core.collection import add_source
+from twin_assets.core.collection import add_source, source_states
 
 REPOSITORY = f"{LOGIN}/keelson"
 PROSE = "The watermark moves only after the rows are counted, because a reader that trusts it must never be early."
@@ -158,6 +160,24 @@ def test_discussions_are_read_with_a_token_and_kept_without_one(github, workspac
     refused = collect(workspace, "github")
     assert (refused.status, refused.removed) == ("ok", 0)
     assert "Discussions could not be read" in refused.message
+
+
+def test_a_spent_quota_that_graphql_tells_of_says_when_it_goes_on(github, workspace):
+    with_token(workspace)
+    honest = github.respond
+
+    def spent(request):
+        if request.path != "/github/graphql":
+            return honest(request)
+        headers = {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": str(int(time.time()) + 900)}
+        return Response(200, b'{"errors": [{"type": "RATE_LIMITED", "message": "spent"}]}', headers)
+
+    github.respond = spent
+    result = collect(workspace, "github")
+    assert (result.status, result.removed) == ("waiting", 0)
+    assert result.new == len(rows(workspace)) > 0
+    (state,) = source_states(workspace, "ada")
+    assert 890 < (state["retry_at"] - state["attempted_at"]).total_seconds() <= 901
 
 
 def test_files_of_a_repository_that_is_mostly_other_peoples_are_left_out(github, workspace):

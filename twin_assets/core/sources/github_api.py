@@ -3,11 +3,13 @@
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
-from twin_assets.core.errors import FetchError, RateLimitedError, SourceError
+from twin_assets.core.errors import FetchError, SourceError
 from twin_assets.core.sources.base import Reading
 from twin_assets.core.web import WebResponse, shown
+from twin_assets.core.web_answers import asked_wait, rate_limited
 
 PUBLIC_API = "https://api.github.com"
 # 900 points a minute, of which a read costs one, and at most 100 requests at once (GitHub's secondary limits).
@@ -57,12 +59,11 @@ class GitHubApi:
         """The data of a GraphQL query; needs the token. Raises SourceError where GitHub does not answer it whole."""
         address = f"{self.base.removesuffix('/v3')}/graphql"
         body = json.dumps({"query": query, "variables": dict(variables)}).encode()
-        answer = parsed(self._web.post(address, body, headers=_HEADERS, token=self.token, **RULE))
+        response = self._web.post(address, body, headers=_HEADERS, token=self.token, **RULE)
+        answer = parsed(response)
         problems = answer.get("errors") or []
-        if any(problem.get("type") == "RATE_LIMITED" for problem in problems):
-            raise RateLimitedError(
-                "GitHub's quota for GraphQL is spent; run it again in an hour.", url=shown(address), status=200
-            )
+        if any(problem.get("type") == "RATE_LIMITED" for problem in problems):  # GraphQL says so under status 200
+            raise rate_limited(address, 429, asked_wait(replace(response, status=429)) or 3600.0)
         data = answer.get("data")
         if problems or not isinstance(data, dict):
             said = problems[0].get("message") if problems else "no data"
