@@ -5,10 +5,9 @@ The subscriber files of an export (`email_list`, `opens`) are other people's dat
 
 import csv
 import html
-import json
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -34,16 +33,12 @@ from twin_assets.core.sources.base import (
 from twin_assets.core.sources.bylines import held_if_foreign
 from twin_assets.core.sources.feed_reader import TRUSTED, Item, fetch_feed
 from twin_assets.core.sources.quarantine import EMPTY, FOREIGN, TRUNCATED
+from twin_assets.core.sources.substack_archive import INTERVAL, PAGE, fingerprint, listed, read_post
 from twin_assets.core.sources.substack_notes import is_foreign, main_author, notes
-from twin_assets.core.web import shown
 
-INTERVAL = 2.0  # seconds between two calls; Substack answers 429 to much more
-PAGE = 50
 WHOLE = 0.8  # share of the stated word count below which a body is a preview; real ones differ by 1 %
 REMEDY = "import your Substack export (Settings > Exports), which has the whole text"
 POSTS_TABLE, POST = r"posts\.csv", r"posts/(\d+)\.([^/]*)\.html"
-_PRINTED = ("slug", "title", "subtitle", "post_date", "audience", "type", "wordcount", "updated_at")
-_ROW = ("id", "canonical_url", "publishedBylines", *_PRINTED)  # what is kept of a listing's row
 _PROFILE_HOSTS = ("substack.com", "www.substack.com")
 
 
@@ -76,10 +71,10 @@ def collect(reading: Reading) -> Iterator[Event]:
     newest: list[str] = reading.cursor.get("newest", []) if time.time() - listed_at < TRUSTED else []
 
     def known(row: Mapping[str, Any]) -> bool:
-        return posts.get(str(row["id"])) == _fingerprint(row) and row["slug"] not in edited
+        return posts.get(str(row["id"])) == fingerprint(row) and row["slug"] not in edited
 
     try:
-        rows, whole = _listed(reading, base, known, edited, newest)
+        rows, whole = listed(reading, base, known, edited, newest)
     except RateLimitedError:
         raise
     except (FetchError, SourceError) as refused:
@@ -91,7 +86,7 @@ def collect(reading: Reading) -> Iterator[Event]:
         yield Kept(name)
 
     def read(row: Mapping[str, Any]) -> tuple[Mapping[str, Any], str, Mapping[str, Any] | None]:
-        return row, _fingerprint(row), None if known(row) else _post(reading, base, row["slug"])
+        return row, fingerprint(row), None if known(row) else read_post(reading, base, row["slug"])
 
     for row, print_, post in in_order(read, rows):
         name = str(row["id"])
@@ -198,54 +193,6 @@ def _table(archive: Archive) -> Iterator[dict[str, str]]:
         yield from csv.DictReader(lines)
 
 
-def _listed(
-    reading: Reading, base: str, known: Callable[[Mapping[str, Any]], bool], edited: set[str], newest: list[str]
-) -> tuple[list[dict[str, Any]], bool]:
-    """(rows of the archive, whether they are all); it ends where nothing further needs to be looked at.
-
-    newest: the ids it began with the last time, which have to be there still; fewer than 50: it is read to its end.
-    """
-    rows: list[dict[str, Any]] = []
-    for page in _pages(reading, base):
-        rows += page
-        before = [str(row["id"]) for row in rows if str(row["id"]) in newest]
-        unbroken = len(newest) == PAGE and bool(before) and before == newest[: len(before)]
-        if unbroken and edited <= {row["slug"] for row in rows} and all(map(known, page)):
-            return rows, False
-    return rows, True
-
-
-def _pages(reading: Reading, base: str) -> Iterator[list[dict[str, Any]]]:
-    """The archive page by page: it sends as many rows as it likes, and is over when it sends none that is new."""
-    offset = 0
-    seen: set[str] = set()
-    while True:
-        response = reading.web.get(
-            f"{base}/api/v1/archive", interval=INTERVAL,
-            params={"sort": "new", "search": "", "offset": offset, "limit": PAGE},
-        )  # fmt: skip
-        rows = _json(response.content, response.url)
-        if not isinstance(rows, list):
-            raise SourceError(f"{shown(response.url)} is no list of posts; check that this is a Substack publication.")
-        fresh = [row for row in rows if str(row["id"]) not in seen]
-        if not fresh:
-            return
-        seen.update(str(row["id"]) for row in fresh)
-        offset += len(rows)
-        wanted = [row for row in fresh if row.get("slug") and row.get("type") != "restack"]
-        yield [{name: row[name] for name in _ROW if name in row} for row in wanted]
-
-
-def _post(reading: Reading, base: str, slug: str) -> Mapping[str, Any]:
-    response = reading.web.get(f"{base}/api/v1/posts/{slug}", interval=INTERVAL)
-    answer = _json(response.content, response.url)
-    if isinstance(answer, dict):
-        answer = answer.get("post", answer)
-    if not isinstance(answer, dict) or "body_html" not in answer:
-        raise SourceError(f"{shown(response.url)} holds no post; try again later.")
-    return answer
-
-
 def _edited(reading: Reading, base: str) -> tuple[dict[str, Any], set[str]]:
     """(state of the feed, slugs whose text there is not what it was): the listing alone does not show every edit."""
     before: dict[str, str] = reading.cursor.get("texts", {})
@@ -295,10 +242,6 @@ def _feed_document(reading: Reading, item: Item, ids: Mapping[str, str]) -> RawD
     return held_if_foreign(found, item.bylines, reading.author)
 
 
-def _fingerprint(row: Mapping[str, Any]) -> str:
-    return content_hash(*(row.get(name) for name in _PRINTED))
-
-
 def _metadata(row: Mapping[str, Any]) -> dict[str, Any]:
     values = {name: row.get(name) for name in ("slug", "subtitle", "audience", "type")}
     return {name: html.unescape(str(value)) for name, value in values.items() if value}
@@ -310,13 +253,6 @@ def _category(kind: object) -> Category:
 
 def _slug(address: str) -> str:
     return address.split("?")[0].rstrip("/").rsplit("/", 1)[-1]
-
-
-def _json(content: bytes, url: str) -> Any:
-    try:
-        return json.loads(content)
-    except ValueError as error:
-        raise SourceError(f"{shown(url)} is no JSON ({error}); check that this is a Substack publication.") from error
 
 
 PLATFORM = Platform(
