@@ -101,9 +101,9 @@ class WebClient:
 
         etag, last_modified: validators of an earlier read, which may give a 304; token: sent as a bearer to
         the first host only; interval, connections, timeout, max_bytes: instead of the client's, where a platform's
-        rule is another or an answer is large; raise_for_status: with
-        False an answer of 400 and above is returned, not raised; page: with True the robots.txt of every host on
-        the way is obeyed, as a page made for people asks for and a feed, an API or a file of one's own does not.
+        rule is another one; raise_for_status: with False an answer of 400 and above is returned, not raised; page:
+        with True the robots.txt of every host on the way is obeyed, as a page made for people asks for and a feed, an
+        API or a file of one's own does not.
         Raises FetchError, and of its kinds BlockedAddressError, DisallowedError and RateLimitedError.
         """
         sent = dict(headers or {})
