@@ -13,7 +13,7 @@ from twin_assets.core.prompts import Message
 from twin_assets.core.workspace import Workspace
 from twin_serving.assemble import assemble, subject_of
 from twin_serving.client import TwinClient
-from twin_serving.composer import SEARCHED
+from twin_serving.composer import SEARCH, SEARCHED
 from twin_serving.library import Libraries
 from twin_serving.server import running_server
 
@@ -45,7 +45,7 @@ def assembled_baseline(workspace: Workspace, author: str, is_nano: bool) -> dict
     for row in samples.filter(pl.col("form") != "code").iter_rows(named=True):
         group = dataset.samples.filter(pl.col("group_id") == row["group_id"])["document_id"].to_list()
         query = subject_of(row["instruction"])
-        hits = workspace.retriever.search(author, query, limit=SEARCHED, categories=["post", "article"])
+        hits = workspace.retriever.search(author, query, SEARCHED, ["post", "article"], options=SEARCH)
         documents = library.in_order([hit.document_id for hit in hits if hit.document_id not in group])
         if documents:
             draft = assemble(row["instruction"], documents, [], workspace.embedder.embed, style=library.style)
