@@ -178,11 +178,27 @@ def test_a_sitemap_brings_the_back_catalogue_and_only_what_changed_is_read_again
     start = len(blog.requests)
     assert counts(collect(workspace, "feed")) == ("ok", 0, 0, 3, 0, 1)
     assert [(r.path.rsplit("/", 1)[-1], r.status) for r in blog.requests[start:]] == [
-        ("sitemap.xml", 200), ("posts.xml", 200), ("robots.txt", 200), ("older.html", 304),
+        ("sitemap.xml", 304), ("posts.xml", 304), ("robots.txt", 200), ("older.html", 304),
     ]  # fmt: skip
     blog.write("old.html", page("Old", STORY + "rewritten"))
     blog.write("posts.xml", sitemap((addresses["old"], "2024-06-01"), *parts[1:2]))
     assert counts(collect(workspace, "feed")) == ("ok", 0, 1, 1, 1, 0)
+
+
+def test_a_page_that_failed_is_read_again_though_its_sitemap_is_as_before(blog, workspace):
+    blog.write("sitemap.xml", sitemap(*((f"{blog.url}/blog/{name}.html", "2024-05-01") for name in "ab")))
+    for name in "ab":
+        blog.write(f"{name}.html", page(name, STORY + name))
+    add_source(workspace, "ada", "feed", f"{blog.url}/blog/sitemap.xml")
+    blog.fail("/blog/b.html", status=503, times=None)
+    assert counts(collect(workspace, "feed"))[:5] == ("ok", 1, 0, 0, 0)
+    blog.clear_faults()
+    start = len(blog.requests)
+    assert counts(collect(workspace, "feed"))[:5] == ("ok", 1, 0, 1, 0)
+    assert [request.status for request in blog.requests[start:]] == [304, 200, 200]  # the sitemap, robots.txt, the page
+    start = len(blog.requests)
+    assert counts(collect(workspace, "feed"))[:5] == ("ok", 0, 0, 2, 0)
+    assert [request.status for request in blog.requests[start:]] == [304]
 
 
 def test_a_sitemap_and_a_feed_hold_one_document_for_one_text(blog, workspace):
@@ -208,6 +224,7 @@ def test_no_fault_of_a_sitemap_removes_a_document(blog, workspace, fault, monkey
     blog.write("sitemap.xml", sitemap((f"{blog.url}/blog/a.html", "2024-05-01")))
     add_source(workspace, "ada", "feed", f"{blog.url}/blog/sitemap.xml")
     assert collect(workspace, "feed").new == 1
+    blog.write("sitemap.xml", sitemap((f"{blog.url}/blog/a.html", "2024-05-01"), (f"{blog.url}/blog/tag/x", "")))
     blog.fail("/blog/sitemap.xml", fault=fault, times=None)
     failed = collect(workspace, "feed")
     assert (failed.status, failed.removed) == ("failed", 0)

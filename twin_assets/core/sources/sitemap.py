@@ -1,8 +1,9 @@
 """A site's sitemap as a source: the back catalogue that a feed's window no longer shows."""
 
 import re
+import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -11,9 +12,11 @@ from twin_assets.core.documents import RawDocument
 from twin_assets.core.errors import SourceError
 from twin_assets.core.sources.base import Checkpoint, Done, Event, Found, Kept, Reading
 from twin_assets.core.sources.bylines import names_of
+from twin_assets.core.sources.feed_reader import TRUSTED
 from twin_assets.core.sources.pages import UNREAD, Page, read_page
 from twin_assets.core.web import shown
 
+Entry = tuple[str, str, str]  # a page's address, its time of change ("": not told), the sitemap that lists it
 ADDRESS = re.compile(r"/[\w.-]*sitemap[\w.-]*\.xml(\.gz)?$", re.IGNORECASE)
 SITEMAPS = 100  # files of one index that are read
 LARGEST = 50_000_000  # bytes of one file, as the protocol says
@@ -27,32 +30,37 @@ _LISTS = re.compile(
 def collect_sitemap(reading: Reading) -> Iterator[Event]:
     """Every page of the sitemap that holds a text; one that did not change since its last reading is not read.
 
-    Pages that a feed of the author already brought are left to it.
+    Pages that a feed of the author already brought are left to it. The sitemap's own files are asked for conditionally,
+    and once a week read whatever their validators say.
     """
     names = names_of(reading.author)
-    pages: dict[str, Any] = dict(reading.cursor.get("pages", {}) if reading.cursor.get("names", names) == names else {})
+    before = reading.cursor if reading.cursor.get("names", names) == names else {}
+    pages: dict[str, Any] = dict(before.get("pages", {}))
+    read_at = float(before.get("read_at", 0))
+    trusted = time.time() - read_at < TRUSTED
+    files: dict[str, Any] = dict(before.get("files", {})) if trusted else {}
     elsewhere = {url.rstrip("/") for name, url in reading.known().items() if name != url}
     now: dict[str, Any] = {}
     texts = unread = 0
 
-    def read(entry: tuple[str, str]) -> tuple[str, str, Page]:
-        address, changed = entry
+    def read(entry: Entry) -> tuple[Entry, Page]:
+        address, changed, _ = entry
         state = pages.get(address, {})
-        if state and changed and state.get("changed") == changed:
-            return address, changed, Page(unchanged=True)
+        if changed and state.get("changed") == changed:
+            return entry, Page(unchanged=True)
         validators = {"etag": state.get("etag"), "last_modified": state.get("modified")}
-        return address, changed, read_page(reading, address, **validators)
+        return entry, read_page(reading, address, **validators)
 
-    listed = read_sitemap(reading, reading.source.location)
+    listed = read_sitemap(reading, reading.source.location, pages, files)
     wanted = (entry for entry in listed if entry[0].rstrip("/") not in elsewhere)
-    for address, changed, page in in_order(read, wanted):
+    for (address, changed, file), page in in_order(read, wanted):
         if page.unchanged:
-            now[address] = pages.get(address, {})
+            now[address] = {**pages.get(address, {}), "file": file}
         elif page.problem is not None and page.problem.reason == UNREAD:
             unread += 1
-            now[address] = {}
+            now[address] = {"file": file, "due": changed}
         else:
-            now[address] = {"changed": changed, "etag": page.etag, "modified": page.last_modified}
+            now[address] = {"changed": changed, "etag": page.etag, "modified": page.last_modified, "file": file}
             now[address]["text"] = page.problem is not None or len(page.text.split()) >= WORDS
             if now[address]["text"]:
                 yield Found(_document(reading, address, page))
@@ -62,15 +70,28 @@ def collect_sitemap(reading: Reading) -> Iterator[Event]:
             continue
         yield Kept(address)
     message = f"{unread} pages could not be read and are tried again." if unread else ""
-    yield Done({"names": names, "pages": now}, complete=True, message=message)
+    cursor = {"names": names, "pages": now, "files": files, "read_at": read_at if trusted else time.time()}
+    yield Done(cursor, complete=True, message=message)
 
 
-def read_sitemap(reading: Reading, address: str, depth: int = 0) -> Iterator[tuple[str, str]]:
-    """(address, time of change or "") of every page of the site that is not a list; nested sitemaps are read.
+def read_sitemap(
+    reading: Reading, address: str, pages: Mapping[str, Any], files: dict[str, Any], depth: int = 0
+) -> Iterator[Entry]:
+    """Every page of the site that is not a list; nested sitemaps are read.
 
+    pages: what is known of each; files: validators and nested sitemaps of each file, brought up to date here.
     Raises FetchError, and SourceError for what is no sitemap or is cut off.
     """
-    response = reading.web.get(address, max_bytes=LARGEST)
+    known = files.get(address, {})
+    validators = {"etag": known.get("etag"), "last_modified": known.get("modified")}
+    response = reading.web.get(address, max_bytes=LARGEST, **validators)
+    if response.not_modified:
+        for each in known["nested"]:
+            yield from read_sitemap(reading, each, pages, files, depth + 1)
+        for page, state in list(pages.items()):
+            if state.get("file") == address:
+                yield page, state.get("changed", state.get("due", "")), address
+        return
     kind, rows = parse_sitemap(_unpacked(response.content, address), address)
     if kind == "sitemapindex" and depth < 2:
         if len(rows) > SITEMAPS:  # to read some of them would make the pages of the others look removed
@@ -78,15 +99,16 @@ def read_sitemap(reading: Reading, address: str, depth: int = 0) -> Iterator[tup
                 f"The sitemap {shown(address)} lists {len(rows)} others, more than {SITEMAPS}; give the address of the "
                 "one that lists the posts."
             )
-        for each, _ in rows:
-            yield from read_sitemap(reading, each, depth + 1)
-    elif kind == "urlset":
-        for url, changed in rows:
-            path = urlsplit(url).path
-            if path.strip("/") and not _LISTS.search(path):
-                yield url, changed
-    else:
+    elif kind != "urlset":
         raise SourceError(f"{shown(address)} is no sitemap; give the address of the site's sitemap.xml.")
+    nested = [each for each, _ in rows] if kind == "sitemapindex" else []
+    files[address] = {"etag": response.etag, "modified": response.last_modified, "nested": nested}
+    for each in nested:
+        yield from read_sitemap(reading, each, pages, files, depth + 1)
+    for url, changed in rows if kind == "urlset" else ():
+        path = urlsplit(url).path
+        if path.strip("/") and not _LISTS.search(path):
+            yield url, changed, address
 
 
 def parse_sitemap(data: bytes, address: str) -> tuple[str, list[tuple[str, str]]]:
