@@ -76,6 +76,14 @@ class TwinClient:
         with content.open("rb") as file:
             return self._request("POST", path, files={"file": (filename or content.name, file)})
 
+    def voice(self, author: str) -> dict[str, Any]:
+        """How the author sounds: measured, others, edits, fields (of the edits) and guides by category."""
+        return self._request("GET", f"{_twin(author)}/voice")
+
+    def edit_voice(self, author: str, edits: dict[str, Any]) -> dict[str, Any]:
+        """Put these edits of the voice in the place of those before ({}: none); answers as voice()."""
+        return self._request("PUT", f"{_twin(author)}/voice", json=edits)
+
     def search(
         self, author: str, query: str, limit: int = 8, category: str | None = None, **restrictions: Any
     ) -> dict[str, Any]:

@@ -5,7 +5,7 @@ Models are asked through the server's own chat endpoint, so that they live in th
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -13,6 +13,8 @@ from uuid import uuid4
 from twin_assets.core.authors import Author
 from twin_assets.core.errors import TwinError
 from twin_assets.core.prompts import FORMS, messages
+from twin_assets.core.search_options import SearchOptions
+from twin_assets.core.voice_edits import Voice, load_voice
 from twin_assets.core.workspace import Workspace
 from twin_serving.assemble import assemble, subject_of
 from twin_serving.budget import TEMPLATE_TOKENS, TokenBudget, budget_of
@@ -32,6 +34,8 @@ logger = logging.getLogger(__name__)
 
 # Passages that are looked at for a draft, and those that are listed as its sources.
 SEARCHED, LISTED = 60, 8
+# "A post on LinkedIn about last year" says where the draft goes and what it is about, not where to look.
+SEARCH = SearchOptions(filters=False)
 # A model's draft that repeats this share of itself from one place is a copy, not a draft.
 COPIED = 0.5
 
@@ -48,6 +52,8 @@ class Material:
     library: AuthorLibrary
     hits: "list[Hit]"
     links: list[LinkText]
+    voice: Voice
+    voice_problem: str | None = None  # why the voice profile could not be read
 
     @property
     def read_links(self) -> list[LinkText]:
@@ -109,18 +115,21 @@ class Composer:
         titles = " ".join(link.title for link in links)
         query = f"{subject_of(request.prompt)} {titles}".strip()
         categories = ["post", "article"] if FORMS[request.format].category != "code" else None
-        hits = self.workspace.retriever.search(author.id, query, limit=SEARCHED, categories=categories)
-        return Material(author, request, self.libraries.of(author.id), hits, links)
+        hits = self.workspace.retriever.search(author.id, query, SEARCHED, categories, options=SEARCH)
+        voice, problem = Voice(), None
+        try:
+            voice = load_voice(self.workspace, author.id)
+        except TwinError as error:  # a draft that heeds no edits is still a draft, if it says so
+            problem = str(error)
+        return Material(author, request, self.libraries.of(author.id), hits, links, voice, problem)
 
     def _assembled(self, material: Material) -> dict[str, Any]:
-        documents = material.library.in_order([hit.document_id for hit in material.hits])
-        draft = assemble(
-            material.request.prompt,
-            documents,
-            material.read_links,
-            self.embed,
-            style=material.library.style,
-        )
+        found = material.library.in_order([hit.document_id for hit in material.hits])
+        documents = [replace(each, text=material.voice.without_forbidden(each.text)) for each in found]
+        style = material.library.style
+        if material.voice.edits.hashtags == "never":
+            style = replace(style, hashtag_share=0.0)
+        draft = assemble(material.request.prompt, documents, material.read_links, self.embed, style=style)
         return self._draft("assembled", draft.text, draft.sentences, draft.problems, None, material)
 
     def _written_or_why(self, material: Material) -> "tuple[ModelVersion | None, dict[str, Any] | str | None]":
@@ -162,11 +171,13 @@ class Composer:
         # A post is about as long as the author's usual one: at two characters a token that has room to spare.
         usual = material.library.style.length // 2 + 64
         tokens = min(request.max_tokens or usual, budget.context // 2)
-        bare = messages(material.author.name, request.format, request.prompt, "-")
+        # Nano follows no instructions: it was trained without them and has no room to spare.
+        voice = "" if version.is_nano else material.voice.guide(FORMS[request.format].category)
+        bare = messages(material.author.name, request.format, request.prompt, "-", voice)
         asked = sum(budget.count(message["content"]) for message in bare)
         room = budget.context - tokens - asked - TEMPLATE_TOKENS
         notes = budget.notes(_passages(material), room)
-        return messages(material.author.name, request.format, request.prompt, notes), tokens
+        return messages(material.author.name, request.format, request.prompt, notes, voice), tokens
 
     def _budget(self, version: "ModelVersion") -> TokenBudget:
         """The version's token budget; its base never changes, so it is looked for once."""
@@ -187,7 +198,7 @@ class Composer:
     ) -> dict[str, Any]:
         library, form = material.library, FORMS[material.request.format]
         overlap = round(library.overlap(text), 3)
-        problems = [*problems, *([library.problem] if library.problem else [])]
+        problems = [*problems, *filter(None, (library.problem, material.voice_problem)), *material.voice.problems(text)]
         if len(text) > form.characters:
             problems.append(f"{len(text):,} characters; {form.noun} may have {form.characters:,}.")
         unsupported = sum(sentence.status == "unsupported" for sentence in sentences)

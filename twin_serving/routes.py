@@ -20,6 +20,7 @@ from twin_serving.composer import Chat, Composer
 from twin_serving.schemas import ComposeRequest, FeedbackRequest, SearchRequest
 from twin_serving.server import PROCESS_HEADER
 from twin_serving.twins import decision_routes, twin_routes
+from twin_serving.voice import voice_routes
 from twin_serving.worker import end_with_parent
 
 logger = logging.getLogger(__name__)
@@ -31,6 +32,7 @@ def add_routes(app: FastAPI, settings: Settings, candidate: tuple[str, str] | No
     app.include_router(_health())
     app.include_router(twin_routes(workspace))
     app.include_router(decision_routes(workspace))
+    app.include_router(voice_routes(workspace))
     composer = Composer(workspace, _own_chat(settings), candidate)
     app.include_router(_writing(workspace, composer))
     app.title, app.version = "LLM Twin", "1"

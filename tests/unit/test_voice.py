@@ -1,17 +1,14 @@
-"""The voice score tells an author from strangers, on real writing; the profile says what it measured."""
+"""The voice score tells an author from strangers, on real writing."""
 
 import numpy as np
 import pytest
-from training_corpus import AUTHOR, document, documents, post_texts
+from training_corpus import AUTHOR, post_texts
 
 from twin_assets.core.errors import ConfigurationError, TooLittleTextError
 from twin_assets.core.voice import (
     Background,
     VoiceScorer,
-    build_profile,
-    load_profile,
     load_scorer,
-    save_profile,
     update_voice,
 )
 from twin_assets.core.voice_features import passages
@@ -63,26 +60,3 @@ def test_saved_and_loaded(workspace):
 def test_too_little_text():
     with pytest.raises(TooLittleTextError, match="takes 1,000"):
         VoiceScorer.fit(["A few words."])
-
-
-def test_profile_measures_and_keeps_what_the_author_wrote(workspace):
-    rows = [
-        document("a", "Who knew? I didn’t!\n\n- one\n- two\n\n#looms 🧵"),
-        document("b", "7 looms hum.\n\nLooms never stop. #looms"),
-        document("c", "Plain article text about looms.", "article", "medium", "Looms"),
-    ]
-    profile = build_profile(documents(rows))
-    post = profile.categories["post"]
-    assert (post.documents, post.hashtags, post.emoji) == (2, ["looms"], ["🧵"])
-    assert (post.openings["a question"], post.openings["a number"], post.lists) == (0.5, 0.5, 0.5)
-    assert post.hashtags_per_document == 1
-    assert profile.categories["article"].words == 5
-
-    assert load_profile(workspace, AUTHOR.id) is None
-    save_profile(workspace, AUTHOR.id, profile.model_copy(update={"guidance": "No hype.", "avoid": ["leverage"]}))
-    saved = save_profile(workspace, AUTHOR.id, build_profile(documents(rows[:1])))
-    assert (saved.guidance, saved.avoid) == ("No hype.", ["leverage"])
-    assert load_profile(workspace, AUTHOR.id).categories.keys() == {"post"}
-    (workspace.settings.home / "profiles" / "demo.json").write_text('{"categories": 3}')
-    with pytest.raises(ConfigurationError, match="not valid"):
-        load_profile(workspace, AUTHOR.id)

@@ -82,7 +82,7 @@ def versions_list(
                 {
                     "version": row["delta_version"],
                     "written": f"{row['written_at']:%Y-%m-%d %H:%M:%S}",
-                    "content hash": row["content"] or "removed by the retention",
+                    "content hash": row["content"][:12] if row["content"] else "(removed)",
                     unit: row["rows"],
                     "models": ", ".join(row["models"]),
                 }

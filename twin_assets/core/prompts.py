@@ -60,12 +60,16 @@ def form_of(category: str, platform: str) -> str:
     return "linkedin_post" if platform == "linkedin" else "post"
 
 
-def messages(author_name: str, form: str, instruction: str, context: str = "") -> list[Message]:
+def messages(author_name: str, form: str, instruction: str, context: str = "", voice: str = "") -> list[Message]:
     """The conversation that asks for a text: what is trained on is what is served.
 
-    form: a key of FORMS; context: text of the author's other documents or of links, "" for none.
+    form: a key of FORMS; context: text of the author's other documents or of links, "" for none; voice: what the
+    profile and the author's edits of it tell about their voice (voice_edits.Voice.guide), "" in training, where the
+    answers themselves show it.
     """
     system = f"You are {author_name}. You write {FORMS[form].noun} in your own voice and words."
+    if voice.strip():
+        system = f"{system}\n{voice.strip()}"
     request = instruction.strip()
     if context.strip():
         request = (

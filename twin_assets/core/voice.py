@@ -19,24 +19,9 @@ import numpy as np
 from twin_assets.core.documents import content_hash
 from twin_assets.core.errors import ConfigurationError, TooLittleTextError
 from twin_assets.core.voice_features import LENGTHS, PASSAGE_WORDS, Matrix, passages, plain, unit, vectors
-from twin_assets.core.voice_profile import VoiceProfile, build_profile, load_profile, save_profile
 
 if TYPE_CHECKING:
     from twin_assets.core.workspace import Workspace
-
-__all__ = [
-    "SCORED_WORDS",
-    "Background",
-    "VoiceProfile",
-    "VoiceScore",
-    "VoiceScorer",
-    "build_profile",
-    "load_profile",
-    "load_scorer",
-    "save_profile",
-    "scorer_path",
-    "update_voice",
-]
 
 SCORER_VERSION = "1"
 MINIMUM_WORDS = 1_000

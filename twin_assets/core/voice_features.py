@@ -20,9 +20,14 @@ _URL = re.compile(r"<?(https?://|www\.)[^\s)>\]]+>?")
 _LINK = re.compile(r"!?\[([^\]]*)\]\([^)]*\)")
 
 
+def without_code(text: str) -> str:
+    """The text without its code blocks."""
+    return _FENCED.sub("", text)
+
+
 def plain(text: str) -> str:
     """The text without code blocks and addresses, which are not voice; case, marks, emoji and line breaks stay."""
-    text = _LINK.sub(r"\1", _FENCED.sub("", text))
+    text = _LINK.sub(r"\1", without_code(text))
     return re.sub(r"\n{3,}", "\n\n", _URL.sub("", text)).strip()
 
 
