@@ -11,6 +11,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from tests.embedding_models import make_tiny_model
+from twin_assets.core import features, index_edge
 from twin_assets.core.documents import RawDocument
 from twin_assets.core.embedding import Embedder
 from twin_assets.core.errors import LakeError
@@ -131,6 +133,84 @@ def test_an_author_without_text_has_an_empty_index(workspace):
     assert update.upserted == update.unchanged == 0
     assert workspace.retriever.search("ada", "anything") == []
     assert corpus(workspace.lake, "ada").is_empty()
+
+
+def counted(workspace: Workspace) -> list[str]:
+    """The texts that are embedded from now on."""
+    embed, seen = workspace.embedder.embed, list[str]()
+    workspace.embedder.embed = lambda texts, progress=None: seen.extend(texts) or embed(texts, progress)
+    return seen
+
+
+def tiny(home: Path, model: Path) -> Workspace:
+    return Workspace(Settings(home=home, embedding_model=str(model)))
+
+
+def test_an_edit_embeds_only_the_passages_it_changes(tmp_path):
+    workspace = tiny(tmp_path / "home", make_tiny_model(tmp_path / "tiny", 8, 1))
+    sections = [f"# Part {number}\n\n" + f"Sentence {number} says its thing again. " * 7 for number in range(6)]
+    kinds = {"category": pl.lit("article"), "content_type": pl.lit("text/markdown")}
+    frame = raw({"essay": "\n\n".join(sections)}).with_columns(**kinds)
+    workspace.lake.append("raw_documents", frame)
+    assert run(workspace)[2].written == 6
+
+    seen = counted(workspace)
+    sections[2] = sections[2].replace("again", "twice")  # of the same length: the places of the others stay
+    edited = frame.with_columns(content=pl.lit("\n\n".join(sections)), raw_hash=pl.lit("edited"))
+    workspace.lake.replace("raw_documents", "ada", "document_id", frame["document_id"].to_list(), edited)
+    _, _, _, index = run(workspace)
+    assert seen == [sections[2].strip()]
+    assert (index.upserted, index.removed, index.unchanged) == (1, 1, 5)
+
+
+def test_a_new_chunker_embeds_no_text_again(tmp_path, monkeypatch):
+    workspace = tiny(tmp_path / "home", make_tiny_model(tmp_path / "tiny", 8, 1))
+    collect(workspace, TEXTS)
+    run(workspace)
+    seen = counted(workspace)
+    monkeypatch.setattr(features, "CHUNKER_VERSION", "next")
+    _, chunks, embeddings, index = run(workspace)
+    assert (chunks.changed, embeddings.written, seen) == (4, 0, [])
+    assert (index.upserted, index.unchanged) == (0, 4)
+
+
+def test_a_new_model_is_built_beside_the_old_one(tmp_path, monkeypatch):
+    home = tmp_path / "home"
+    old = tiny(home, make_tiny_model(tmp_path / "old", 8, 1))
+    collect(old, TEXTS)
+    run(old)
+    reader = tiny(home, tmp_path / "old").retriever  # a server that was started before
+    assert reader.search("ada", "Queues hide the work")[0].text == TEXTS["queues"]
+    version = old.index.version("ada")
+
+    new = tiny(home, make_tiny_model(tmp_path / "new", 12, 2))
+    seen = counted(new)
+    update_chunks(new, "ada")
+    update_embeddings(new, "ada")
+    assert len(seen) == 4
+    assert new.lake.read("embeddings", "ada").height == 8, "the old model's stay"
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(index_edge.files, "swap_pointer", killed)
+        with pytest.raises(KeyboardInterrupt):
+            update_index(new, "ada")
+    for retriever in (reader, new.retriever):
+        assert old.index.version("ada") == version
+        assert retriever.search("ada", "Queues hide the work")[0].text == TEXTS["queues"], "the old one serves on"
+
+    update_index(new, "ada")
+    assert new.index.schema("ada").endswith(new.embedder.model_id)
+    for retriever in (reader, new.retriever):
+        (hit, *_) = retriever.search("ada", "A test that can't fail")
+        assert hit.text == TEXTS["tests"], "asked with the publication's model, whatever is set"
+
+    back = tiny(home, tmp_path / "old")
+    seen = counted(back)
+    run(back)
+    assert (seen, back.index.version("ada")) == ([], version), "going back embeds nothing"
 
 
 def test_indexing_before_embedding_is_an_error(workspace):

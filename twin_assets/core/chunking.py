@@ -4,9 +4,9 @@ A post is one passage, whole (the embedder reads a long one in windows). An arti
 between paragraphs, then between sentences; code where its syntax has a definition, a statement, then between lines.
 No passage but a post is longer than the embedder reads at once.
 
-Compared: langchain-text-splitters 1.1, semantic-text-splitter 0.33 and chonkie 1.7 (docs/benchmarks.md has figures).
-None gives heading or symbol of a passage; langchain's cut inside sentences and lose their places, the others take
-abbreviations for ends of sentences, and all pack a section's end together with the next one's beginning.
+Compared with langchain-text-splitters 1.1 and semantic-text-splitter 0.33 (benchmarks/bench_chunking.py), and with
+chonkie 1.7: none gives the heading or symbol of a passage, all fill a chunk across the end of a section, they cut
+inside more sentences than ours, and by tokens they are slower; chonkie's chunker for code downloads its grammars.
 """
 
 import re
@@ -183,7 +183,7 @@ def _small_enough(texts: Sequence[_Text], units: Sequence[_Unit], largest: int, 
     waiting = next(counted, None)
     for unit, tokens, cut in zip(units, counts, parts, strict=True):
         if len(cut) == 1:
-            smaller.append(replace(unit, tokens=tokens))
+            smaller.append(_Unit(unit.document, unit.start, unit.end, unit.heading, unit.begins, tokens))
             continue
         while waiting is not None and (waiting.document, waiting.end) <= (unit.document, unit.end):
             smaller.append(waiting)
