@@ -1,7 +1,7 @@
 """LinkedIn's Member Data Portability API over the demo content: snapshot and change log, for a token.
 
-The snapshot of posts is the export's Shares.csv, that of comments its Comments.csv; `linkedin-api/ARTICLES.json` and `linkedin-api/changes.json` (events)
-may be added to the content.
+The snapshot of posts is the export's Shares.csv, that of comments its Comments.csv; `linkedin-api/ARTICLES.json` and
+`linkedin-api/changes.json` (events) may be added to the content.
 """
 
 import csv

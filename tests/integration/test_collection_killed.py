@@ -51,7 +51,7 @@ def run_killed_at(step: int, home: Path, source: Source) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         return write(self, *arguments, **options)
 
-    Lake._write = writing
+    Lake._write = writing  # type: ignore[method-assign]
     run(deployment(home, source))
 
 
@@ -107,9 +107,9 @@ def feed(platforms: PlatformServer) -> Source:
 
 
 def linkedin(platforms: PlatformServer) -> Source:
-    """Two pages of posts, one of comments, and one event of the change log."""
+    """A page of posts, one of comments, and one event of the change log."""
     header, *_ = platforms.content.text("linkedin/Shares.csv").split("\n", 1)
-    rows = [f"2025-07-01 14:33:22,https://x/urn%3Ali%3Ashare%3A{n},{PROSE} {n},,,X" for n in range(6)]
+    rows = [f"2025-07-01 14:33:22,https://x/urn%3Ali%3Ashare%3A{n},{PROSE} {n},,,X" for n in range(4)]
     platforms.content.write("linkedin/Shares.csv", "\n".join([header, *rows]))
     platforms.content.write("linkedin/Comments.csv", "Date,Link,Message\n2025-07-01 14:33:22,urn:li:activity:1,Yes\n")
     event = {"resourceName": "ugcPosts", "resourceId": "urn:li:share:3", "method": "DELETE", "processedAt": 1}

@@ -1,9 +1,7 @@
 """Exports: recognised by their contents, read as the platforms write them, never trusted."""
 
-import csv
 import io
 import json
-import re
 import stat
 import zipfile
 from datetime import UTC, datetime
