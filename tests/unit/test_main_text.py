@@ -101,6 +101,10 @@ def test_an_embedded_quotation_is_kept() -> None:
     assert "> The pencil was mine." in text_of(PARAGRAPHS[0] + quoted + "".join(PARAGRAPHS[1:]))
 
 
+def test_bare_words_after_the_title_stay() -> None:
+    assert text_of("<h1>The ledger</h1>It begins well.") == "It begins well."
+
+
 def test_markdown_without_links_or_escapes() -> None:
     text = text_of(
         "".join(PARAGRAPHS) + "<p>He calls it <strong>tide_table</strong> and <a href='/x'>prints</a> it.</p>"

@@ -36,7 +36,7 @@ def tidy(body: "_Element", titles: Sequence[str]) -> None:
     for block in list(body):
         words = _words(block)
         if len(words) < SHORT / 2 and _LEADING.match(words):
-            body.remove(block)
+            _remove(block)
     _remove_closing(body)
 
 
@@ -47,7 +47,7 @@ def _remove_titles(body: "_Element", titles: Sequence[str]) -> None:
         words = _squeeze(_words(block))
         whole = words in known or any(len(words) > 15 and title.startswith(words) for title in known)
         if words and (whole or any(len(t) > 15 and words.startswith(t) and len(words) < len(t) + 12 for t in known)):
-            body.remove(block)
+            _remove(block)
 
 
 def _remove_closing(body: "_Element") -> None:
@@ -55,17 +55,30 @@ def _remove_closing(body: "_Element") -> None:
     while len(body):
         last = list(body)[-LAST_BLOCKS:]
         if last[-1].tag == "head" or not _words(last[-1]):
-            body.remove(last[-1])
+            _remove(last[-1])
             continue
         found = next((n for n, block in enumerate(last) if _closes(_words(block))), None)
         if found is None or any(len(_words(block)) >= SHORT / 2 for block in last[found + 1 :]):
             return
         for block in last[found:]:
-            body.remove(block)
+            _remove(block)
 
 
 def _closes(words: str) -> bool:
     return len(words) < SHORT and _CLOSING.match(words) is not None
+
+
+def _remove(block: "_Element") -> None:
+    """Remove a block; the text after it, which lxml counts to it, stays as a paragraph."""
+    parent, text = block.getparent(), (block.tail or "").strip()
+    if parent is None:
+        return
+    if text:
+        paragraph = parent.makeelement("p")
+        paragraph.text = text
+        parent.replace(block, paragraph)
+    else:
+        parent.remove(block)
 
 
 def _words(block: "_Element") -> str:

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from html import unescape
 
-from twin_assets.core.sources.base import plain_words
-from twin_assets.core.sources.signs import CONSENT, REMEDIES, SIGNS, Sign
+from twin_assets.core.sources.signs import CONSENT, HINTED, HINTS, REMEDIES, SIGNS, Sign
 
 TRUNCATED = "truncated preview"
 EMPTY = "empty body"
 FOREIGN = "another author"
 SENTENCE = 6  # words; shorter pieces of text are labels
+MOST_BESIDE = 40  # words a consent wall may say of something else
 
 
 @dataclass(frozen=True)
@@ -23,18 +23,19 @@ class Quarantine:
 
 
 _COOKIES = re.compile(
-    r"cookie|consent|\bprivacy\b|partners|datenschutz|confidentialité|privacidad|personal data", re.IGNORECASE
-)
-_ASKS = re.compile(
-    r"(use|using|uses|value|verwenden|utilisons|utilizamos).{0,60}(cookies|privacy)|(accept|agree|reject|manage).{0,20}"
-    r"(all|cookies|choices|options)|your (consent|privacy)|ihre zustimmung|votre consentement",
+    r"cookie|consent|\bprivacy\b|part(n|en)er|partenaires|datenschutz|tracking|confidentialité|privacidad|"
+    r"person(al|enbezogene|nelle)s? (data|daten)|données personnelles|datos personales",
     re.IGNORECASE,
 )
-_LABELS = "nav or self::footer or self::header or self::form or self::button or self::select or self::dialog or self::a"
-_PIECES = (
-    "//text()[not(ancestor::*[self::script or self::style or self::noscript or self::template or self::head or "
-    f"self::{_LABELS}])]"
+_ASKS = re.compile(
+    r"(use|using|uses|value|verwenden|speichern|utilis\w+|utiliz\w+|usiamo).{0,60}(cookies|privacy)|"
+    r"(accept|agree|reject|manage).{0,20}(all|cookies|choices|options)|your (consent|privacy)|akzeptieren|zustimm|"
+    r"votre consentement|accepter|aceptar",
+    re.IGNORECASE,
 )
+_BUTTON = re.compile(r"<button\b[^>]*>([^<]{1,60})", re.IGNORECASE)
+_LABELS = ("nav", "footer", "header", "form", "button", "select", "dialog", "a")
+_UNSEEN = ("script", "style", "noscript", "template", "head")
 
 
 class _Look:
@@ -42,16 +43,23 @@ class _Look:
 
     def __init__(self, body: str) -> None:
         self.markup = re.sub(r"<!--.*?-->|<style\b.*?</style>", " ", body, flags=re.DOTALL | re.IGNORECASE)
-        scriptless = re.sub(r"<(script|noscript|template)\b.*?</\1>", " ", self.markup, flags=re.DOTALL | re.IGNORECASE)
         found = re.search(r"<title[^>]*>(.*?)</title>", body, re.DOTALL | re.IGNORECASE)
         self.title = " ".join(unescape(found[1]).split()) if found else ""
-        self.words = plain_words(scriptless, "text/html")
-        self.visible = " ".join(unescape(re.sub(r"<[^>]+>", " ", scriptless)).replace("’", "'").split())
-        self.decoded = unescape(self.markup) if "&#" in self.markup else self.markup
 
     @cached_property
-    def pieces(self) -> list[str]:
-        """The running text's pieces: no labels, links, menus or forms."""
+    def visible(self) -> str:
+        """Every word that is no script's, menus and forms with them."""
+        bare = re.sub(r"<(script|noscript|template)\b.*?</\1>", " ", self.markup, flags=re.DOTALL | re.IGNORECASE)
+        return " ".join(unescape(re.sub(r"<[^>]+>", " ", bare)).replace("’", "'").split())
+
+    @cached_property
+    def decoded(self) -> str:
+        """The markup with the entities resolved that some walls write their words in."""
+        return unescape(self.markup) if "&#" in self.markup else self.markup
+
+    @cached_property
+    def shown(self) -> list[str]:
+        """The pieces of text outside of links, menus and forms."""
         from lxml import etree
 
         if "<" not in self.markup:
@@ -62,7 +70,13 @@ class _Look:
             tree = None
         if tree is None:
             return [self.visible]
-        return [piece for piece in map(str, tree.xpath(_PIECES)) if len(piece.split()) >= SENTENCE]
+        etree.strip_elements(tree, *_LABELS, *_UNSEEN, etree.Comment, with_tail=False)
+        return [str(piece) for piece in tree.itertext() if piece.strip()]
+
+    @cached_property
+    def pieces(self) -> list[str]:
+        """The pieces long enough to be running text and no labels."""
+        return [piece for piece in self.shown if len(piece.split()) >= SENTENCE]
 
     @cached_property
     def prose(self) -> int:
@@ -71,14 +85,31 @@ class _Look:
 
     def shows(self, sign: Sign) -> bool:
         """Whether a sign is there, on a page short enough for it."""
-        where = {"markup": self.decoded, "title": self.title, "visible": self.visible}[sign.where]
-        return sign.pattern.search(where) is not None and self.prose <= sign.prose
+        if self.prose > sign.prose:
+            return False
+        where = self.title if sign.where == "title" else self.visible if sign.where == "visible" else self.decoded
+        return sign.pattern.search(where) is not None
+
+    @property
+    def hinted_at(self) -> str | None:
+        """What two different hints point to on a page that says hardly anything."""
+        if self.prose > HINTED:
+            return None
+        text = " ".join([self.title, *self.shown])
+        for reason, pattern in HINTS:
+            if len({found.lastgroup for found in pattern.finditer(text)}) > 1:
+                return reason
+        return None
 
     @property
     def asks_for_consent(self) -> bool:
         """Whether the page asks for a choice about cookies and says hardly anything else."""
-        others = sum(len(piece.split()) for piece in self.pieces if not _COOKIES.search(piece))
-        return others < 40 and len(_COOKIES.findall(self.visible)) > 1 and _ASKS.search(self.visible) is not None
+        about = sum(len(piece.split()) for piece in self.pieces if _COOKIES.search(piece))
+        others = self.prose - about
+        if not about or others >= MOST_BESIDE or about < 2 * others or (others and "<article" in self.markup):
+            return False
+        text = " ".join(self.shown) + " " + " ".join(_BUTTON.findall(self.markup))
+        return len(_COOKIES.findall(text)) > 1 and _ASKS.search(text) is not None
 
 
 def judge_page(text_or_html: str, *, status: int, url: str) -> Quarantine | None:
@@ -93,11 +124,14 @@ def judge_page(text_or_html: str, *, status: int, url: str) -> Quarantine | None
     look = _Look(text_or_html)
     if (found := next((sign for sign in SIGNS if look.shows(sign)), None)) is not None:
         return Quarantine(found.reason, REMEDIES[found.reason])
-    if status < 400 and look.words and look.asks_for_consent:
+    if status < 400 and look.asks_for_consent:
         return Quarantine(CONSENT, REMEDIES[CONSENT])
+    if status < 400 and (hinted := look.hinted_at) is not None:
+        return Quarantine(hinted, REMEDIES[hinted])
     if status >= 400:
-        return Quarantine(f"status {status}", f"check the address {url}")
-    if look.words == 0:
+        refused = "the site does not show it to everybody; paste the text, or check"
+        return Quarantine(f"status {status}", f"{refused if status in (401, 403, 451) else 'check'} the address {url}")
+    if not look.visible:
         return Quarantine(EMPTY, f"{url} holds no text; paste the text")
     if look.prose == 0 and re.search(r"enable javascript|requires? javascript|javascript is (not available|disabled)",
                                      look.markup, re.IGNORECASE):  # fmt: skip

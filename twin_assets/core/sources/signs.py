@@ -45,10 +45,12 @@ SIGNS = (
         r"KPSDK|sucuri website firewall|sucuri_cloudproxy|awsWafCookieDomainList|token\.awswaf\.com",
         r"id=.anubis_challenge|ddos-guard/|/sorry/index|vercel security checkpoint",
     ),
+    # Their scripts stand on ordinary pages too.
+    _sign(CHALLENGE, "markup", 40, r"_pxAppId|perimeterx assignments|var dd=\{|validateCaptcha|sgcaptcha"),
     _sign(
         CHALLENGE, "title", 150,
         r"^\W*(just a moment|attention required|access denied|checking your browser)",
-        r"^\W*(pardon our interruption|robot check)",
+        r"^\W*(pardon our interruption|robot ch(eck|allenge)|client challenge|one moment,? please)",
         r"^\W*((are you|you are) (a |not a )?(robot|human)|(vercel )?security check(point)?|human verification)",
         r"^\W*(one more step|request (blocked|rejected)|you have been blocked|ddos-guard|please wait|making sure you)",
     ),
@@ -105,3 +107,27 @@ SIGNS = (
         r"there has been a critical error",
     ),
 )  # fmt: skip
+
+HINTED = 60  # words; on a page with no more of running text, two different hints at one thing are enough
+HINTS = tuple(
+    (reason, re.compile(pattern, re.IGNORECASE))
+    for reason, pattern in (
+        (
+            CHALLENGE,
+            r"(?P<a>robot|\bbot\b|human)|(?P<b>captcha|characters seen)|(?P<c>blocked|denied)|(?P<d>securit)"
+            r"|(?P<e>browser|javascript|ad blocker)|(?P<f>verif|checking)|(?P<g>unusual|automated)"
+            r"|(?P<h>(one|just a) moment|stand by|please wait)",
+        ),
+        (
+            MISSING,
+            r"(?P<a>not found|n.t (be )?f(ind|ound))|(?P<b>sorry|oops)|(?P<c>n.t (currently )?exist|not exist)"
+            r"|(?P<d>removed|deleted|moved|no longer)|(?P<e>nothing (is |was )?(here|found))"
+            r"|(?P<f>(can ?not|can.t) be (shown|displayed))|(?P<g>looking for)|(?P<h>error in the (url|address))",
+        ),
+        (
+            PAYWALL,
+            r"(?P<a>subscri|abonn)|(?P<b>unlimited access)|(?P<c>free trial|cancel any ?time)|(?P<d>keep reading)"
+            r"|(?P<e>choose your plan|per month)|(?P<f>already have an account)|(?P<g>unlock)",
+        ),
+    )
+)
