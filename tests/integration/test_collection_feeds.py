@@ -201,6 +201,22 @@ def test_a_page_that_failed_is_read_again_though_its_sitemap_is_as_before(blog, 
     assert [request.status for request in blog.requests[start:]] == [304]
 
 
+def test_a_sitemap_of_more_parts_than_are_read_is_no_whole_listing(blog, workspace, monkeypatch):
+    parts = [f"{blog.url}/blog/part{n}.xml" for n in range(2)]
+    for n in range(2):
+        blog.write(f"p{n}.html", page(f"P{n}", STORY + str(n)))
+        blog.write(f"part{n}.xml", sitemap((f"{blog.url}/blog/p{n}.html", "2024-05-01"), ("http://[", "")))
+    index = "".join(f"<sitemap><loc>{part}</loc></sitemap>" for part in parts)
+    blog.write("sitemap.xml", f'<sitemapindex xmlns="{SITEMAP}">{index}</sitemapindex>')
+    add_source(workspace, "ada", "feed", f"{blog.url}/blog/sitemap.xml")
+    assert counts(collect(workspace, "feed"))[:2] == ("ok", 2)
+    monkeypatch.setattr("twin_assets.core.sources.sitemap.SITEMAPS", 1)
+    blog.write("sitemap.xml", f'<sitemapindex xmlns="{SITEMAP}"> {index}</sitemapindex>')
+    refused = collect(workspace, "feed")
+    assert (refused.status, refused.removed, len(rows(workspace))) == ("failed", 0, 2)
+    assert "lists 2 others, more than 1; give the address" in refused.message
+
+
 def test_a_sitemap_and_a_feed_hold_one_document_for_one_text(blog, workspace):
     link = f"{blog.url}/blog/a.html"
     blog.write("a.html", page("A"))

@@ -68,6 +68,20 @@ def test_the_snapshot_is_read_once_a_week_and_the_log_every_time(linkedin, works
     assert any("memberSnapshotData" in request.path for request in linkedin.requests[start + 1 :])
 
 
+def test_a_snapshot_that_linkedin_has_not_prepared_yet_is_asked_for_again(linkedin, workspace):
+    tables = {name: linkedin.content[name] for name in ("linkedin/Shares.csv", "linkedin/Comments.csv")}
+    for name in tables:
+        linkedin.content.delete(name)
+    early = collect(workspace, "linkedin")
+    assert (early.status, early.new) == ("ok", 0)
+    assert "it prepares them within a day" in early.message
+    for name, table in tables.items():
+        linkedin.content.write(name, table)
+    assert collect(workspace, "linkedin").new == len(rows(workspace)) > 5
+    kinds = [json.loads(row["metadata"]).get("kind") for row in rows(workspace).values()]
+    assert "comment" in kinds
+
+
 def test_the_log_brings_edits_and_deletions_and_no_late_snapshot_takes_them_back(linkedin, workspace, monkeypatch):
     collect(workspace, "linkedin")
     edited, deleted = sorted(name for name in rows(workspace) if name.startswith("share:"))[:2]

@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+from datetime import timedelta
 from pathlib import Path
 
 import pypdf
@@ -143,3 +144,17 @@ def test_a_saved_page_is_its_text_and_a_saved_challenge_is_held_back(tmp_path):
 )  # fmt: skip
 def test_reflow_of_little(pages, text):
     assert reflow(pages) == text
+
+
+def test_drafts_and_what_is_dated_in_the_future_wait(tmp_path, monkeypatch):
+    for name in ("drafts/a.md", "_drafts/b.md", "notes-drafts/c.md", "draftsman/d.md", "e.md", "f.md"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        dated = {"e.md": "2950-01-02", "f.md": "2020-01-02"}.get(name)
+        path.write_text(f"---\ntitle: T\ndate: {dated}\n---\nWords." if dated else "# T\n\nWords.")
+    found, _, done = read(tmp_path)
+    assert set(found) == {"draftsman/d.md", "f.md"}
+    assert done.message == "1 files are dated in the future and are read when their day has come."
+    monkeypatch.setattr(files, "CLOCKS_DIFFER", timedelta(days=365_000))  # the day has come, and the file is as it was
+    found, kept, done = read(tmp_path, dict(done.cursor))
+    assert (set(found), sorted(kept), done.message) == ({"e.md"}, ["draftsman/d.md", "f.md"], "")
