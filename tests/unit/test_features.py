@@ -24,6 +24,7 @@ from twin_assets.core.features import (
     update_embeddings,
     update_index,
 )
+from twin_assets.core.housekeeping import tidy_former_models
 from twin_assets.core.lake import rows_frame
 from twin_assets.core.workspace import Workspace
 from twin_assets.settings import Settings
@@ -211,6 +212,8 @@ def test_a_new_model_is_built_beside_the_old_one(tmp_path, monkeypatch):
     seen = counted(back)
     run(back)
     assert (seen, back.index.version("ada")) == ([], version), "going back embeds nothing"
+    assert tidy_former_models(back, "ada", dry_run=False) == 4
+    assert back.lake.read("embeddings", "ada")["derived_version"].unique().to_list() == [back.embedder.model_id]
 
 
 def test_indexing_before_embedding_is_an_error(workspace):

@@ -3,7 +3,8 @@
 The rule: for `keep` every version of every table can be read; after that only the present one and those a registered
 model was made from (its dataset in `samples`, its corpus in `documents`), which stay readable as long as the model is
 registered. Where the registry cannot be asked nothing is removed. Small files that a long backfill leaves are merged;
-no row changes by that. Embeddings that no passage has had for as long go too, and so do exports that no source names.
+no row changes by that. Embeddings that no passage has had for as long go too, and so do exports that no source names;
+and at once those of a former embedding model, which is neither set nor the one the author's index was made with.
 """
 
 from collections.abc import Callable, Iterable
@@ -17,6 +18,7 @@ import polars as pl
 from twin_assets.core.documents import TABLES
 from twin_assets.core.errors import ConfigurationError, LakeError, TwinError, UnknownAuthorError, VersionGoneError
 from twin_assets.core.features import corpus_version
+from twin_assets.core.index import model_of
 from twin_assets.core.lake import TABLE_PROPERTIES, Lake
 from twin_assets.core.registry import ModelVersion
 from twin_assets.core.warehouse import commits
@@ -81,6 +83,7 @@ def tidy(
     embeddings = 0
     for author in _authors_of(workspace.lake, "embeddings"):
         tell(f"embeddings of {author}")
+        embeddings += tidy_former_models(workspace, author, dry_run)
         embeddings += _tidy_embeddings(workspace.lake, author, keep, dry_run)
     tables = []
     for table in TABLES:
@@ -201,6 +204,18 @@ def _tidy_embeddings(lake: Lake, author: str, keep: timedelta, dry_run: bool) ->
             kept = lake.read("embeddings", author).join(unused, on="text_hash", how="anti")
             lake.replace_author("embeddings", author, kept)
         return unused.height
+
+
+def tidy_former_models(workspace: "Workspace", author: str, dry_run: bool) -> int:
+    """Remove embeddings of models that are neither set nor published for the author; returns how many."""
+    lake = workspace.lake
+    with lake.exclusive("embeddings", author):
+        made_with = lake.read("embeddings", author, columns=["derived_version"])["derived_version"]
+        used = {workspace.embedder.model_id, model_of(workspace.index.schema(author) or "")}
+        former = made_with.filter(~made_with.is_in([model for model in used if model]))
+        if len(former) and not dry_run:
+            lake.replace("embeddings", author, "derived_version", former.unique().sort().to_list(), [])
+        return len(former)
 
 
 def _tidy_imports(workspace: "Workspace", keep: timedelta, dry_run: bool) -> list[str]:
