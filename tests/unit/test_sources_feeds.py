@@ -56,12 +56,6 @@ def test_real_feeds_are_read_and_summaries_seen(shared_data, name, count, held_b
     assert sum(not item.whole for item in items) == held_back
 
 
-def test_every_real_feed_is_read_or_refused_with_a_sentence(shared_data):
-    for path in sorted((shared_data / "feeds_rss").glob("*.*")):
-        if path.suffix in (".rss", ".atom", ".xml", ".rdf"):
-            assert parse_feed(answer(path.read_bytes()))[1], path.name
-
-
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.99])
 def test_a_feed_that_is_cut_off_is_not_half_read(share):
     items = "".join(
