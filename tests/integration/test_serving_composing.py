@@ -117,6 +117,15 @@ def test_search_finds_by_meaning_and_filters(client: TwinClient) -> None:
     assert {hit["category"] for hit in answer["hits"]} == {"post"}
     articles = client.search("maren", "small teams", category="article")["hits"]
     assert {hit["category"] for hit in articles} == {"article"}
+    read = client.search("maren", "small teams on GitHub in 1999")
+    assert (read["understood"], len(read["notices"]), len(read["hits"])) == ([], 1, 8), (
+        "nothing fits: all, and it is said"
+    )
+    plain = client.search("maren", "small teams", limit=1, options={"reranker": "none", "neighbours": 1})
+    assert list(plain["neighbours"]) == [plain["hits"][0]["chunk_id"]]
+    with pytest.raises(ServingError, match="reranker: Input should be"):
+        client.search("maren", "small teams", options={"reranker": "magic"})
+    assert client.search("maren", "small teams", platforms=["nowhere"])["hits"] == []
 
 
 def test_feedback_is_kept_with_its_draft(deployed: Workspace, client: TwinClient) -> None:

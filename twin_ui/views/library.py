@@ -59,11 +59,15 @@ def _search(author: str) -> None:
     try:
         with st.spinner("Searching…"):
             wanted = None if category == "all" else category
-            hits = state.serving().search(author, query.strip(), limit=LIMIT, category=wanted)["hits"]
+            found = state.serving().search(author, query.strip(), limit=LIMIT, category=wanted)
     except ServingError as error:
         parts.problem(error, "search")
         return
-    if not hits:
+    if found["understood"]:
+        st.caption(f"Searched for “{found['searched_for']}”: {', '.join(found['understood'])}.")
+    for notice in found["notices"] if found["hits"] else []:
+        st.caption(notice)
+    if not found["hits"]:
         parts.empty("search_off", "Nothing found", "Try other words, or look in everything.")
-    for hit in hits:
+    for hit in found["hits"]:
         parts.passage(hit)
