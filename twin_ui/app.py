@@ -7,7 +7,7 @@ import streamlit as st
 
 from twin_serving.client import ServingError
 from twin_ui import parts, state
-from twin_ui.views import compose, library, models, sources
+from twin_ui.views import compose, library, models, sources, voice
 from twin_ui.views.authors import add_author_dialog
 
 SIDEBAR_PIXELS = 244
@@ -58,6 +58,7 @@ def main() -> None:
         "sources": st.Page(sources.render, title="Sources", icon=":material/input:", url_path="sources", default=True),
         "compose": st.Page(compose.render, title="Compose", icon=":material/edit_note:", url_path="compose"),
         "library": st.Page(library.render, title="Library", icon=":material/library_books:", url_path="library"),
+        "voice": st.Page(voice.render, title="Voice", icon=":material/graphic_eq:", url_path="voice"),
         "models": st.Page(models.render, title="Models", icon=":material/model_training:", url_path="models"),
     }
     st.session_state["pages"] = pages

@@ -1,6 +1,7 @@
 """Charts: plain functions from figures to altair, coloured by the page's theme."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 import altair as alt
 
@@ -8,6 +9,7 @@ from twin_ui import parts
 
 BAR_HEIGHT = 26
 AXES_HEIGHT = 130
+TITLE_HEIGHT = 34
 
 
 def documents_by_platform(counts: Mapping[str, int]) -> alt.Chart:
@@ -42,5 +44,88 @@ def losses(versions: Sequence[Mapping[str, float | str]]) -> alt.Chart:
             tooltip=["version:N", "model:N", alt.Tooltip("loss:Q", format=".3f")],
         )
         .properties(height=len(versions) * BAR_HEIGHT + AXES_HEIGHT)
+    )
+    return chart
+
+
+def shares(found: Mapping[str, float], title: str) -> alt.Chart:
+    """Shares (0 to 1) of ordered bins, as columns."""
+    last = max((i for i, share in enumerate(found.values()) if share), default=0)
+    rows = [{"bin": name, "share": share} for name, share in list(found.items())[: last + 1]]
+    chart: alt.Chart = (
+        alt.Chart(alt.InlineData(values=rows))
+        .mark_bar(cornerRadiusEnd=4)
+        .encode(
+            x=alt.X("bin:N", sort=None, title=title, axis=alt.Axis(labelAngle=-40, labelOverlap=False)),
+            y=alt.Y("share:Q", title=None, axis=alt.Axis(format="%", tickCount=4)),
+            tooltip=["bin:N", alt.Tooltip("share:Q", format=".0%")],
+        )
+        .properties(height=240)
+    )
+    return chart
+
+
+def ranked_shares(found: Mapping[str, float], title: str) -> alt.Chart:
+    """Shares (0 to 1) of named habits, the most common first; the number stands in the label."""
+    rows = [{"habit": f"{name}  {share:.0%}", "share": share} for name, share in found.items()]
+    return _ranked(rows, "habit", "share", title)
+
+
+def word_counts(words: Sequence[Mapping[str, Any]]) -> alt.Chart:
+    """Words by how many texts they are found in; rows of {"word", "documents"}."""
+    rows = [{"word": f"{word['word']}  {word['documents']}", "documents": word["documents"]} for word in words]
+    return _ranked(rows, "word", "documents", "Texts with the word")
+
+
+def _ranked(rows: Sequence[Mapping[str, Any]], name: str, value: str, title: str) -> alt.Chart:
+    axis = alt.Axis(ticks=False, domain=False, labelPadding=8, labelLimit=260, labelOverlap=False)
+    chart: alt.Chart = (
+        alt.Chart(alt.InlineData(values=list(rows)), title=alt.Title(title, anchor="start", fontWeight="normal"))
+        .mark_bar(cornerRadiusEnd=4, height=16)
+        .encode(
+            y=alt.Y(f"{name}:N", sort="-x", title=None, axis=axis),
+            x=alt.X(f"{value}:Q", title=None, axis=None),
+            tooltip=[f"{name}:N"],
+        )
+        .properties(height=max(1, len(rows)) * BAR_HEIGHT + TITLE_HEIGHT)
+    )
+    return chart
+
+
+def against_others(rates: Mapping[str, float], others: Mapping[str, float]) -> alt.Chart:
+    """Marks per 1,000 words beside those of other writers."""
+    rows = [
+        {"name": name, "who": who, "rate": values[name]}
+        for name in sorted(rates, key=lambda name: -rates[name])
+        for who, values in (("You", rates), ("Others", others))
+    ]
+    return _beside_others(rows, "Per 1,000 words", "linear")
+
+
+def words_against_others(words: Sequence[Mapping[str, Any]]) -> alt.Chart:
+    """Rates of words beside others' use of them; rows of {"word", "rate", "others"}, in their order."""
+    rows = [
+        {"name": word["word"], "who": who, "rate": max(word[field], 0.001)}
+        for word in words
+        for who, field in (("You", "rate"), ("Others", "others"))
+    ]
+    return _beside_others(rows, "Per 1,000 words, each step ten times as often", "log")
+
+
+def _beside_others(rows: Sequence[Mapping[str, Any]], title: str, scale: Literal["linear", "log"]) -> alt.Chart:
+    axis = alt.Axis(ticks=False, domain=False, labelPadding=8, labelOverlap=False)
+    chart: alt.Chart = (
+        alt.Chart(alt.InlineData(values=list(rows)))
+        .mark_point(size=90, opacity=1, filled=True)
+        .encode(
+            y=alt.Y("name:N", sort=None, title=None, axis=axis),
+            x=alt.X(
+                "rate:Q", title=title, scale=alt.Scale(type=scale, nice=scale == "linear"), axis=alt.Axis(tickCount=5)
+            ),
+            color=alt.Color("who:N", title=None, sort=["You", "Others"], legend=alt.Legend(orient="top")),
+            shape=alt.Shape("who:N", sort=["You", "Others"], legend=None),
+            tooltip=["name:N", "who:N", alt.Tooltip("rate:Q", format=".2f")],
+        )
+        .properties(height=len(rows) // 2 * BAR_HEIGHT + AXES_HEIGHT // 2)
     )
     return chart

@@ -135,12 +135,20 @@ def own_phrases(texts: Sequence[str], limit: int = 20) -> list[OwnPhrase]:
     background = WordBackground.load()
     found: Counter[tuple[str, ...]] = Counter()
     shown: dict[tuple[str, ...], str] = {}
+    clauses: set[tuple[str, ...]] = set()
     for text in texts:
         seen = set()
-        for original in _runs(text):
-            run = tuple(word.lower().replace("’", "'") for word in original)
-            seen.add(run)
-            shown.setdefault(run, " ".join(original))
+        for clause in _clauses(text):
+            folded = tuple(word.lower().replace("’", "'") for word in clause)
+            # The same long clause again is a post published twice, not a turn of phrase.
+            if len(folded) > 2 * PHRASE_WORDS[-1] and folded in clauses:
+                continue
+            clauses.add(folded)
+            for size in PHRASE_WORDS:
+                for start in range(len(folded) - size + 1):
+                    run = folded[start : start + size]
+                    seen.add(run)
+                    shown.setdefault(run, " ".join(clause[start : start + size]))
         found.update(seen)
     least = max(PHRASE_DOCUMENTS, len(texts) // 100)
     recurring = {run: count for run, count in found.items() if count >= least}
@@ -154,19 +162,17 @@ def own_phrases(texts: Sequence[str], limit: int = 20) -> list[OwnPhrase]:
     return [OwnPhrase(phrase=shown[run], documents=recurring[run]) for run in dict.fromkeys(kept)]
 
 
-def _runs(text: str) -> Iterator[list[str]]:
-    for sentence in re.split(r"[.!?…:;,\n()\"“”—–]+", text):
-        words = WORD.findall(sentence)
-        for size in PHRASE_WORDS:
-            for start in range(len(words) - size + 1):
-                yield words[start : start + size]
+def _clauses(text: str) -> Iterator[list[str]]:
+    for clause in re.split(r"[.!?…:;,\n()\"“”—–]+", text):
+        yield WORD.findall(clause)
 
 
 def _surprise(run: tuple[str, ...], count: int, documents: int, background: WordBackground) -> float:
     """Bits by which the words are rarer in others' writing than the phrase is in the author's; 0 for common turns."""
     expected = sum(log(max(background.share(word), 1e-6), 2) for word in run)
-    # Function words alone ("one of the") are everybody's, however often they stand together.
-    if all(background.share(word) > 1e-3 for word in run):
+    # What has hardly a word of its own beside function words ("one of the", "a year") is everybody's.
+    telling = sum(background.share(word) < 1e-3 for word in run)
+    if telling < (1 if len(run) > 3 else 2):
         return 0.0
     return log(count / documents, 2) - expected - 8 * (len(run) - 1)
 
