@@ -115,10 +115,14 @@ class Libraries:
     def _read(self, author: str, version: int | None) -> AuthorLibrary:
         import polars as pl
 
+        from twin_assets.core.cleaning.quotes import with_own_text
         from twin_assets.core.voice import load_scorer
 
-        columns = ["document_id", "title", "url", "text", "category", "published_at"]
+        columns = ["document_id", "title", "url", "text", "category", "published_at", "quoted"]
         rows = self.workspace.lake.read("documents", author, columns=columns, where=pl.col("rejected").is_null())
+        rows = with_own_text(rows).drop(
+            "quoted"
+        )  # a draft is assembled from the author's words, not from who they quote
         documents = {row["document_id"]: OwnDocument(**row) for row in rows.iter_rows(named=True)}
         try:
             return AuthorLibrary(version, documents, load_scorer(self.workspace, author))
