@@ -75,6 +75,24 @@ def test_without_a_model_the_assembled_draft_comes_alone_with_its_receipts(
     assert answer["sources"]
 
 
+def test_the_authors_edits_of_their_voice_are_heeded_by_drafts(client: TwinClient) -> None:
+    before = client.voice("maren")
+    assert before["edits"]["forbidden_phrases"] == []
+    first = client.compose("maren", PROMPT)["drafts"][0]["text"]
+    words = max((sentence.split() for sentence in first.split("\n") if len(sentence.split()) > 4), key=len)
+    phrase = " ".join(words[:3]).strip("“”\"',.:;—")
+    answer = client.edit_voice("maren", {"forbidden_phrases": [phrase], "forbidden_topics": ["small teams"]})
+    assert f"Never say “{phrase}”." in answer["guides"]["post"]
+    draft = client.compose("maren", PROMPT)["drafts"][0]
+    assert phrase.lower() not in draft["text"].lower(), "what is forbidden is not drawn on"
+    with pytest.raises(ServingError, match="emojis: there is no such field"):
+        client.edit_voice("maren", {"emojis": "never"})
+    with pytest.raises(ServingError, match="no author 'nobody'"):
+        client.edit_voice("nobody", {})
+    assert client.edit_voice("maren", {})["edits"] == before["edits"]
+    assert client.compose("maren", PROMPT)["drafts"][0]["text"] == first
+
+
 def test_an_approved_model_drafts_too_and_nano_says_what_it_is(deployed: Workspace, client: TwinClient) -> None:
     deployed.registry.approve("maren", "1", "test", by="test")
     answer = client.compose("maren", PROMPT, max_tokens=24)

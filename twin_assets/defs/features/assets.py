@@ -10,6 +10,7 @@ from twin_assets.core.corpus import corpus_summary
 from twin_assets.core.documents import content_hash
 from twin_assets.core.errors import TooLittleTextError, TwinError
 from twin_assets.core.sources import PLATFORMS
+from twin_assets.core.voice_profile import VoiceProfile, build_profile, save_profile
 from twin_assets.defs.automation import on_new_data
 from twin_assets.defs.collection.assets import raw_asset_name
 from twin_assets.defs.partitions import authors
@@ -108,7 +109,6 @@ def qdrant_collections(context: dg.AssetExecutionContext, workspace: WorkspaceRe
 def voice_profile(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> dg.MaterializeResult:
     from twin_assets.core.cleaning import with_own_text
     from twin_assets.core.voice import update_voice
-    from twin_assets.core.voice_profile import build_profile, save_profile
 
     stores, author = workspace.open(), context.partition_key
     corpus = with_own_text(features.corpus(stores.lake, author))
@@ -121,8 +121,19 @@ def voice_profile(context: dg.AssetExecutionContext, workspace: WorkspaceResourc
     summary = profile.model_dump(mode="json")
     return dg.MaterializeResult(
         data_version=dg.DataVersion(content_hash(summary)),
-        metadata={"profile": dg.MetadataValue.json(summary), "voice score": scorer},
+        metadata={"profile": dg.MetadataValue.json(summary), "voice score": scorer, **_voice_plots(profile)},
     )
+
+
+def _voice_plots(profile: VoiceProfile) -> dict[str, dg.MetadataValue]:
+    plots = {}
+    for category, found in profile.categories.items():
+        plots[f"{category}: rhythm"] = bar_plot(found.sentence_lengths, "share of sentences, by words")
+        plots[f"{category}: punctuation"] = bar_plot(found.punctuation, "marks per 1,000 words")
+        own = {word.word: word.z for word in found.vocabulary[:15] if word.z is not None}
+        if own:
+            plots[f"{category}: own words"] = bar_plot(own, "how far above others' use, in standard deviations")
+    return plots
 
 
 @dg.asset(
