@@ -1,6 +1,7 @@
 """Pages in the formats of known walls, and honest pages that look like them; the wording is this project's own.
 
-What marks a format (ids, addresses, titles, short set phrases) is as recorded in public code and documentation; none of
+What marks a format (ids, addresses, titles, short set phrases) is as recorded in public code and "
+        "documentation; none of
 these bytes was captured.
 """
 
@@ -31,7 +32,8 @@ def _shell(script: str) -> str:
 # (reason, name of the format, status, page)
 WALLS: tuple[tuple[str, str, int, str], ...] = (
     ("challenge page", "Cloudflare managed challenge", 403, page(
-        "Just a moment...", "<noscript><span id='challenge-error-text'>Enable JavaScript and cookies to continue</span>"
+        "Just a moment...", "<noscript><span id='challenge-error-text'>Enable JavaScript and cookies to "
+        "continue</span>"
         "</noscript><script>window._cf_chl_opt={cvId:'3',cType:'managed'};</script>")),
     ("challenge page", "Cloudflare challenge at status 200", 200, page(
         "Just a moment...", "<script src='/cdn-cgi/challenge-platform/h/b/orchestrate/chl_page/v1'></script>"
@@ -56,7 +58,8 @@ WALLS: tuple[tuple[str, str, int, str], ...] = (
     ("challenge page", "Imperva (Distil)", 200, page("Pardon Our Interruption", "<p>Something about your "
         "browser made us "
         "think of a bot: scripts off, or a plug-in in the way.</p>")),
-    ("challenge page", "Sucuri", 403, page("Sucuri WebSite Firewall - Access Denied", "<p>Block reason: bad bot</p>")),
+    ("challenge page", "Sucuri", 403, page("Sucuri WebSite Firewall - Access Denied", "<p>Block reason: bad "
+        "bot</p>")),
     ("challenge page", "AWS WAF", 202, page("", "<div id='challenge-container'></div><script>window."
         "awsWafCookieDomainList=[];</script><script src='https://a.b.token.awswaf.com/c.js'></script>")),
     ("challenge page", "Vercel checkpoint", 429, page("Vercel Security Checkpoint", "<p>We're verifying your "
@@ -72,7 +75,8 @@ WALLS: tuple[tuple[str, str, int, str], ...] = (
         "'https://consent.google.com/save'><button>Reject all</button><button>Accept all</button></form><p>We "
         "use cookies "
         "and data to run our services, to guard them against abuse and to measure how they are used.</p>")),
-    ("consent wall", "YouTube", 200, page("Before you continue to YouTube", "<form action='https://consent.youtube.com/"
+    ("consent wall", "YouTube", 200, page("Before you continue to YouTube", "<form "
+        "action='https://consent.youtube.com/"
         "save'></form><p>We use cookies and data.</p>")),
     ("consent wall", "Yahoo", 200, page("Yahoo is part of a family of brands", "<form action='/v2/collectConsent?"
         "sessionId=1'><p>If you click accept all, we and our partners store information on your device.</p></form>")),
@@ -80,13 +84,15 @@ WALLS: tuple[tuple[str, str, int, str], ...] = (
         "partners store and read personal data, such as cookies and addresses, on your device.</p><p>With your "
         "consent we and our partners may use precise location data.</p><button>Accept all</button>")),
     ("consent wall", "a publisher's, in German", 200, page("Zustimmung", "<h1>Ihre Zustimmung</h1><p>Wir und unsere "
-        "Partner verwenden Cookies und ähnliche Techniken, um Anzeigen zu messen.</p><p>Näheres steht in der Erklärung "
+        "Partner verwenden Cookies und ähnliche Techniken, um Anzeigen zu messen.</p><p>Näheres steht in der "
+        "Erklärung "
         "zum Datenschutz dieser Seite.</p>")),
     ("paywall", "Substack", 200, article(1, "<div class='paywall'><h2 class='paywall-title'>This post is for paid "
         "subscribers</h2><a href='/subscribe'>Subscribe</a><p>Already a paid subscriber? <a>Sign in</a></p></div>")),
     ("paywall", "Medium", 200, article(1, "<p>Member-only story</p><h2>Create an account to read the full story.</h2>"
         "<p>The author made this story available to Medium members only.</p>")),
-    ("paywall", "Ghost", 200, article(2, "<aside class='gh-post-upgrade-cta'><h2>This post is for subscribers only</h2>"
+    ("paywall", "Ghost", 200, article(2, "<aside class='gh-post-upgrade-cta'><h2>This post is for subscribers "
+        "only</h2>"
         "<a>Subscribe now</a></aside>")),
     ("paywall", "a newspaper's, by its JSON-LD", 200, article(1, head="<script type='application/ld+json'>{\"@type\":"
         "\"NewsArticle\",\"isAccessibleForFree\":false}</script>")),
@@ -109,12 +115,14 @@ WALLS: tuple[tuple[str, str, int, str], ...] = (
     ("soft 404", "a blog that was closed", 200, page("Blog", "<p>This blog has been suspended.</p>")),
     ("soft 404", "a domain for sale", 200, page("example.org", "<h1>Buy this domain</h1><p>This domain is for "
         "sale.</p>")),
-    ("soft 404", "YouTube", 200, page("YouTube", "<p>This video isn't available any more</p><p>The page you're looking "
+    ("soft 404", "YouTube", 200, page("YouTube", "<p>This video isn't available any more</p><p>The page "
+        "you're looking "
         "for isn't available.</p>")),
     ("error page", "WordPress without its database", 200, page("Database Error", "<h1>Error establishing a database "
         "connection</h1>")),
     ("error page", "maintenance", 200, page("Back soon", "<p>We are under scheduled maintenance.</p>")),
-    ("empty body", "an application's shell", 200, page("App", "<noscript>You need to enable JavaScript to run this app."
+    ("empty body", "an application's shell", 200, page("App", "<noscript>You need to enable JavaScript to run "
+        "this app."
         "</noscript>" + _shell("/static/main.js"))),
     ("empty body", "nothing at all", 200, page("", "")),
     ("status 404", "an honest 404", 404, page("Nothing here", "<p>There is no such page.</p>")),
@@ -137,7 +145,8 @@ HONEST: tuple[tuple[str, str], ...] = (
         "Laws on privacy say that one must ask for consent before most of them are set.",
         "In the ledger of the harbour there are none, and nobody ever asked the tide for its consent.",
         STORY, STORY]) + "</p>")),
-    ("a text whose title begins as a challenge's", article(3, title="Access denied: a short history of locked gates")),
+    ("a text whose title begins as a challenge's", article(3, title="Access denied: a short history of locked "
+        "gates")),
     ("a text on a car named 404", article(2, title="The Peugeot 404 of my grandfather")),
     ("a text that says a page was not found", article(2, "<p>The last page of the ledger could not be found.</p>")),
     ("a full text marked as not free", article(8, head="<script type='application/ld+json'>{\"isAccessibleForFree\":"
@@ -148,6 +157,9 @@ HONEST: tuple[tuple[str, str], ...] = (
     ("a text on verifying that you are human", article(4, "<p>Some sites verify you are human before they let "
         "you in.</p>")),
     ("a noscript notice beside a text", article(2, "<noscript>Please enable JavaScript to see comments</noscript>")),
+    ("a short note on a server", page("Moved", "<article><p>The old server failed, so the database moved; "
+        "sorry for the "
+        "day nothing could be found here.</p></article>")),
     ("a status page's text", article(2, title="Why our service was under maintenance for a week")),
 )  # fmt: skip
 
@@ -216,4 +228,68 @@ LATER: tuple[tuple[str, str, int, str], ...] = (
     ("error page", "WP db", 200, page("Error","<p>There has been a critical error on this website.</p>")),
     ("soft 404", "LinkedIn gone", 200, page("Post | LinkedIn",
         "<h1>This post cannot be displayed</h1><p>It may have been removed by its author.</p>")),
+    ("challenge page","Cloudflare 1020", 200, page("Access denied | example.org used Cloudflare to restrict "
+        "access","<h1>Error 1020</h1><h2>Access denied</h2><p>What happened? The owner of this site set rules "
+        "that your request met.</p>")),
+    ("challenge page","Cloudflare 1015", 200, page("This website has been temporarily rate "
+        "limited","<h1>Error 1015</h1><p>You are being rate limited.</p>")),
+    ("challenge page","a newspaper's access check", 200, page("example.com","<p>Thank you for your patience "
+        "while we verify access.</p>")),
+    ("soft 404","Instagram", 200, page("Instagram","<h2>Sorry, this page isn't available.</h2><p>The link you "
+        "followed may be broken, or the page may have been removed.</p>")),
+    ("soft 404","Notion", 200, page("Notion","<p>This content does not exist.</p><p>The page may have been "
+        "moved, or you may be in the wrong account.</p>")),
+    ("soft 404","Vimeo", 200, page("VimeUhOh","<h1>Sorry, we couldn’t find that page</h1>")),
+    ("soft 404","Wix, no site yet", 200, page("Example","<p>Looks like this domain isn't connected to a "
+        "website yet.</p>")),
+    ("soft 404","Fastly", 200, page("","<p>Fastly error: unknown domain: example.org. Please check that this "
+        "domain has been added to a service.</p>")),
+    ("paywall","Patreon", 200, page("A post","<h2>Unlock this post</h2><p>Join now to get access to this post "
+        "and other benefits.</p>")),
+    ("paywall","Telegraph", 200, page("A story","<p>" + STORY + "</p><p>Register for free to continue reading</p>")),
+    ("paywall","El País", 200, page("Una historia","<p>" + STORY + "</p><p>Regístrate gratis para seguir "
+        "leyendo</p>")),
+    ("paywall","Corriere", 200, page("Una storia","<p>" + STORY + "</p><p>Per continuare a leggere abbonati</p>")),
+    ("paywall","a Dutch paper", 200, page("Een verhaal","<p>" + STORY + "</p><p>Dit artikel is alleen voor "
+        "abonnees</p>")),
+    ("login wall","WordPress, private", 200, page("Private Site","<h1>Private Site</h1><p>This site is "
+        "currently private. Log in to request access.</p>")),
+    ("login wall","Google Docs", 200, page("Google Docs","<h1>You need access</h1><p>Request access, or "
+        "switch to an account with access.</p>")),
+    ("login wall","GitLab", 200, page("Sign in · GitLab","<p>You need to sign in or sign up before continuing.</p>")),
+    ("error page","Varnish", 200, page("503 Backend fetch failed","<h1>Error 503 Backend fetch "
+        "failed</h1><h3>Guru Meditation:</h3><p>XID: 1</p>")),
+    ("error page","nginx", 200, page("502 Bad Gateway","<center><h1>502 Bad "
+        "Gateway</h1></center><hr><center>nginx</center>")),
+    ("consent wall","DPG", 200, page("Toestemming","<h1>Jouw privacy-instellingen</h1><p>Wij en onze partners "
+        "gebruiken cookies en vergelijkbare technieken om gegevens te verzamelen.</p><button>Akkoord</button>")),
+    ("consent wall","an Italian paper", 200, page("Consenso","<p>Noi e i nostri partner archiviamo "
+        "informazioni su un dispositivo, come i cookie, e trattiamo dati "
+        "personali.</p><button>Accetta</button><button>Rifiuta e abbonati</button>")),
+    ("challenge page","StackPath", 200, page("StackPath","<h1>Site verification</h1><p>This site is using a "
+        "security service to protect itself.</p><p>Please complete the check to proceed.</p>")),
+    ("challenge page","Shopify", 200, page("Verifying your connection","<p>Your connection needs to be "
+        "verified before you can proceed</p>")),
+    ("challenge page","Wordfence", 200, page("Your access to this site has been limited","<p>Your access to "
+        "this service has been limited by the site owner. Reason: Access from your area has been temporarily "
+        "limited for security reasons.</p>")),
+    ("soft 404","Bluesky", 200, page("Bluesky","<p>Post not found</p><p>It may have been deleted.</p>")),
+    ("soft 404","Blogger removed", 200, page("Blog has been removed","<p>Sorry, the blog at this address has "
+        "been removed. This address is not available for new blogs.</p>")),
+    ("soft 404","Polish", 200, page("Strona nie istnieje","<p>Nie ma takiej strony.</p>")),
+    ("paywall","Handelsblatt", 200, page("Artikel","<p>" + STORY + "</p><p>Lesen Sie diesen Artikel mit "
+        "Handelsblatt Premium. Jetzt testen.</p>")),
+    ("paywall","Economist", 200, page("A story","<p>" + STORY + "</p><p>Continue with a free trial. Get full "
+        "access to our journalism.</p>")),
+    ("login wall","Pinterest", 200, page("Pinterest","<p>Log in to see more</p>")),
+    ("login wall","Discourse", 200, page("Forum","<p>This is a private forum. You need an account to enter.</p>")),
+    ("error page","Heroku", 200, page("Application error","<p>An error occurred in the application and your "
+        "page could not be served.</p>")),
+    ("error page","Cloudflare 522", 200, page("example.org | 522: Connection timed out","<p>Connection timed "
+        "out. Error code 522. The web server is not answering.</p>")),
+    ("consent wall","Swedish", 200, page("Samtycke","<p>Vi och våra partner använder cookies och behandlar "
+        "personuppgifter.</p><button>Godkänn alla</button>")),
+    ("consent wall","Sourcepoint", 200, page("Privacy","<p>We process your information to deliver content or "
+        "ads and measure their delivery. We share it with our partners, see our privacy notice on "
+        "cookies.</p><button>Accept</button><button>Options</button>")),
 )  # fmt: skip

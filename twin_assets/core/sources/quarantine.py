@@ -23,16 +23,20 @@ class Quarantine:
 
 
 _COOKIES = re.compile(
-    r"cookie|consent|\bprivacy\b|part(n|en)er|partenaires|datenschutz|tracking|confidentialité|privacidad|"
+    r"cookie|consent|\bprivacy\b|part(n|en)er|toestemming|gegevens|dispositivo|dati personali|"
+    r"partenaires|datenschutz|tracking|confidentialité|privacidad|"
     r"person(al|enbezogene|nelle)s? (data|daten)|données personnelles|datos personales",
     re.IGNORECASE,
 )
 _ASKS = re.compile(
     r"(use|using|uses|value|verwenden|speichern|utilis\w+|utiliz\w+|usiamo).{0,60}(cookies|privacy)|"
     r"(accept|agree|reject|manage).{0,20}(all|cookies|choices|options)|your (consent|privacy)|akzeptieren|zustimm|"
+    r"gebruiken|akkoord|archivi|accett|acept|aceit|godk|zgadzam|"
     r"votre consentement|accepter|aceptar",
     re.IGNORECASE,
 )
+# What marks a text of somebody's, however short; walls have none of it.
+_ARTICLE = re.compile(r"<article\b|\bh-entry\b|og:type[^>]{1,20}article|@type\W{1,5}\w*(Article|Posting)\b")
 _BUTTON = re.compile(r"<button\b[^>]*>([^<]{1,60})", re.IGNORECASE)
 _LABELS = ("nav", "footer", "header", "form", "button", "select", "dialog", "a")
 _UNSEEN = ("script", "style", "noscript", "template", "head")
@@ -93,20 +97,19 @@ class _Look:
     @property
     def hinted_at(self) -> str | None:
         """What two different hints point to on a page that says hardly anything."""
-        if self.prose > HINTED:
+        if self.prose > HINTED or _ARTICLE.search(self.markup):
             return None
-        text = " ".join([self.title, *self.shown])
-        for reason, pattern in HINTS:
-            if len({found.lastgroup for found in pattern.finditer(text)}) > 1:
-                return reason
-        return None
+        text = " ".join([self.title, *self.shown]).replace("’", "'")
+        found = {reason: len({hit.lastgroup for hit in pattern.finditer(text)}) for reason, pattern in HINTS}
+        likeliest = max(found, key=found.__getitem__)
+        return likeliest if found[likeliest] > 1 else None
 
     @property
     def asks_for_consent(self) -> bool:
         """Whether the page asks for a choice about cookies and says hardly anything else."""
         about = sum(len(piece.split()) for piece in self.pieces if _COOKIES.search(piece))
         others = self.prose - about
-        if not about or others >= MOST_BESIDE or about < 2 * others or (others and "<article" in self.markup):
+        if not about or others >= MOST_BESIDE or about < 2 * others or (others and _ARTICLE.search(self.markup)):
             return False
         text = " ".join(self.shown) + " " + " ".join(_BUTTON.findall(self.markup))
         return len(_COOKIES.findall(text)) > 1 and _ASKS.search(text) is not None

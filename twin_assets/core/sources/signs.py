@@ -72,9 +72,16 @@ SIGNS = (
         r"subscribe (now )?to (continue|keep|read)( reading)?|become a (paid )?(member|subscriber) to read",
         r"member-only story|already a (paid )?(member|subscriber)\?|available to medium members only",
         r"to read the (full|rest of th\w+) (story|article|post)|create an account to read the full story",
-        r"keep reading with a .{0,20}free trial|you.ve reached your (free )?(article )?limit",
+        r"(keep reading|read on|continue) with a .{0,20}free trial|you.ve reached your (free )?(article )?limit",
         r"(weiterlesen|diesen artikel lesen) mit .{0,20}(\+|plus|abo)|(article|contenu) réservé aux abonnés",
         r"(contenido|artículo) (exclusivo )?para suscriptores",
+        r"(register|sign up|log in|join|subscri|abonn|reg[ií]st|suscr|inscri|iscriv|anmeld).{0,50}"
+        r"(continue reading|keep reading|seguir leyendo|continuare a leggere|verder (te )?lezen|weiter ?lesen"
+        r"|lire la suite)",
+        r"(continue reading|seguir leyendo|continuare a leggere|verder (te )?lezen|weiter ?lesen|lire la suite).{0,50}"
+        r"(register|sign up|log in|subscri|abonn|abbon|reg[ií]st|suscr|inscri|iscriv|anmeld)",
+        r"(only|nur|alleen|solo|solamente|uniquement|somente|exclusiv\w+) (available )?(for|to|für|voor|para|per|pour) "
+        r"[\w ]{0,20}(subscribers|members|abonnenten|abonnees|suscriptores|abbonati|abonnés|assinantes|mitglieder)",
     ),
     _sign(PAYWALL, "markup", 120, r"isAccessibleForFree\W{1,4}false"),
     _sign(
@@ -114,20 +121,39 @@ HINTS = tuple(
     for reason, pattern in (
         (
             CHALLENGE,
-            r"(?P<a>robot|\bbot\b|human)|(?P<b>captcha|characters seen)|(?P<c>blocked|denied)|(?P<d>securit)"
-            r"|(?P<e>browser|javascript|ad blocker)|(?P<f>verif|checking)|(?P<g>unusual|automated)"
-            r"|(?P<h>(one|just a) moment|stand by|please wait)",
+            r"(?P<a>robot|\bbot\b|human)|(?P<b>captcha|characters seen)|(?P<c>blocked|denied|limited)"
+            r"|(?P<d>securit|connection)"
+            r"|(?P<e>browser|javascript|ad blocker)|(?P<f>verif|checking)|(?P<g>unusual|automated)|(?P<i>error 1\d\d\d)"
+            r"|(?P<h>(one|just a) moment|stand by|please wait|patience)|(?P<j>rate limit|too many requests)",
         ),
         (
             MISSING,
             r"(?P<a>not found|n.t (be )?f(ind|ound))|(?P<b>sorry|oops)|(?P<c>n.t (currently )?exist|not exist)"
             r"|(?P<d>removed|deleted|moved|no longer)|(?P<e>nothing (is |was )?(here|found))"
-            r"|(?P<f>(can ?not|can.t) be (shown|displayed))|(?P<g>looking for)|(?P<h>error in the (url|address))",
+            r"|(?P<f>(can ?not|can.t) be (shown|displayed))|(?P<g>looking for)|(?P<h>error in the (url|address))"
+            r"|(?P<i>domain)|(?P<j>n.t connected|unknown|has been added|parked)|(?P<k>broken|unavailable"
+            r"|n.t available)",
+        ),
+        (
+            LOGIN,
+            r"(?P<a>(sign|log) ?in|login|anmeld|connexion)|(?P<b>sign up|register|create an account)"
+            r"|(?P<c>private|members.only)"
+            r"|(?P<d>(need|request|have) (access|permission))|(?P<e>account|password|passwort)"
+            r"|(?P<f>before continuing)",
+        ),
+        (
+            BROKEN,
+            r"(?P<a>(application|server) error|error (code )?5\d\d|\b50[0234]\b)"
+            r"|(?P<b>backend|gateway|database|server)|(?P<c>unavailable|failed"
+            r"|overloaded)"
+            r"|(?P<d>try again (later|in a)|back soon|shortly)|(?P<e>maintenance|error occurred|be served)"
+            r"|(?P<f>guru meditation|timed? ?out)",
         ),
         (
             PAYWALL,
             r"(?P<a>subscri|abonn)|(?P<b>unlimited access)|(?P<c>free trial|cancel any ?time)|(?P<d>keep reading)"
-            r"|(?P<e>choose your plan|per month)|(?P<f>already have an account)|(?P<g>unlock)",
+            r"|(?P<e>choose your plan|per month)|(?P<f>already have an account)|(?P<g>unlock)"
+            r"|(?P<h>join now|become a (member|patron))|(?P<i>benefits)",
         ),
     )
 )
