@@ -13,7 +13,7 @@ LETTERS = 24
 # Scripts that need fewer characters for a word.
 LETTERS_OF_DENSE_SCRIPTS = 8
 CERTAIN = 0.8
-SAMPLE = 4000  # characters; more change nothing
+SAMPLE = 1000  # characters; more change little and cost time
 _NO_PROSE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]*`|https?://\S+|[\w.+-]+@[\w.-]+|[#@]\w+|\]\([^)\n]*\)", re.DOTALL)
 _DENSE = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 
