@@ -5,11 +5,13 @@ import json
 from collections.abc import Iterator
 
 import pytest
+from typer.testing import CliRunner
 
 from benchmarks.bench_main_text import pages
 from benchmarks.bench_quarantine import PREVIEW
 from benchmarks.walls import HONEST, LATER, STORY, WALLS, article, page
 from demo.server import PlatformServer
+from twin_assets.cli import app
 from twin_assets.core.authors import Author, Source
 from twin_assets.core.collection import collect_platform
 from twin_assets.core.sources.base import Reading
@@ -19,6 +21,7 @@ from twin_assets.core.sources.pages import read_page
 from twin_assets.core.sources.quarantine import judge_page
 from twin_assets.core.web import WebClient
 from twin_assets.core.web_answers import WebResponse
+from twin_assets.settings import get_settings
 
 URL = "https://example.org/x"
 MISSED = {"Polish", "Handelsblatt"}  # as the benchmark counts them
@@ -166,3 +169,14 @@ def test_a_page_signed_by_somebody_else_is_held_back(platforms, home) -> None:
         problem = read_page(reading, f"{platforms.url}/blog/Tom.html").problem
     assert problem is not None
     assert problem.reason == "another author"
+
+
+def test_the_command_that_the_remedy_names_adds_the_name(workspace, monkeypatch) -> None:
+    monkeypatch.setenv("TWIN_HOME", str(workspace.settings.home))
+    get_settings.cache_clear()
+    workspace.authors.save(MAREN)
+    added = CliRunner().invoke(app, ["author", "add", "maren", "--also-known-as", "Tom Hale"])
+    assert added.exit_code == 0, added.output
+    again = workspace.authors.get("maren")
+    assert (again.name, again.names) == ("Maren Oduya", ("M. K. Varga", "Tom Hale"))
+    assert judge_author(["Tom Hale"], again) is None
