@@ -100,7 +100,8 @@ def _show(author: str, as_json: bool) -> None:
         for category, found in measured.items():
             table(_figures(found), f"{name}: {category}, {found['documents']} documents")
         changed = {key: value for key, value in values["edits"].items() if value != VoiceEdits().model_dump()[key]}
-        table([{"edit": key, "value": _plain(value)} for key, value in changed.items()], "edits")
+        if changed:
+            table([{"edit": key, "value": _plain(value)} for key, value in changed.items()], "edits")
         for category, guide in values["guides"].items():
             typer.echo(f"A model is told for {category}: {guide or '(nothing)'}")
 

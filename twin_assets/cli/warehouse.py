@@ -157,7 +157,9 @@ def vacuum(
 
     def show(values: dict[str, Any]) -> None:
         rows = [row for row in values["tables"] if row["merged"] or row["removed"] or row["kept"]]
-        table([row | {"kept": ", ".join(map(str, row["kept"]))} for row in rows], "files merged and removed, by table")
+        if rows:
+            title = "files merged and removed, and versions kept for models, by table"
+            table([row | {"kept": ", ".join(map(str, row["kept"]))} for row in rows], title)
         would = "would be removed" if dry_run else "removed"
         typer.echo(f"{values['embeddings']} unused embeddings and {len(values['imports'])} replaced exports {would}.")
 

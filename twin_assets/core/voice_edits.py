@@ -24,6 +24,8 @@ Sentence = Annotated[str, StringConstraints(strip_whitespace=True, max_length=30
 Level = Literal["as measured", "never", "seldom", "often"]
 # Marks whose use the author can set, and where each is found.
 MARKS = {"emoji": EMOJI, "hashtags": re.compile(r"(?<![\w/#])#\w+"), "exclamation_marks": re.compile("!")}
+# Fewer texts tell of themselves, not of a habit.
+LEAST_DOCUMENTS = 3
 _SPOKEN = {"never": "No {}.", "seldom": "{} only now and then.", "often": "{} often."}
 
 
@@ -79,7 +81,8 @@ class Voice:
     def guide(self, category: str) -> str:
         """What to tell a model about the voice in this category; "" where nothing is known or wished."""
         measured = self.profile.categories.get(category) if self.profile else None
-        parts = [*(_habits(measured, self.edits) if measured else []), *self._favourites(category), *self._rules()]
+        habits = _habits(measured, self.edits) if measured and measured.documents >= LEAST_DOCUMENTS else []
+        parts = [*habits, *self._favourites(category), *self._rules()]
         return " ".join(parts)
 
     def problems(self, text: str) -> list[str]:
@@ -212,8 +215,13 @@ def _habits(measured: CategoryVoice, edits: VoiceEdits) -> list[str]:
         ("hashtags", measured.hashtags_per_document, [f"#{tag}" for tag in measured.hashtags]),
     ):
         if getattr(edits, name) == "as measured":
-            few = f"About {rate:.0f} {name} a text, such as {' '.join(examples[:5])}." if rate >= 1 else ""
-            told.append(few or (f"{name.capitalize()} seldom." if rate >= 0.1 else f"No {name}."))
+            such = f"such as {' '.join(examples[:5])}"
+            if rate >= 1:
+                told.append(f"About {rate:.0f} {name} a text, {such}.")
+            elif rate >= 0.1:
+                told.append(f"{name.capitalize()} in {'some' if rate >= 0.3 else 'few'} texts, {such}.")
+            else:
+                told.append(f"No {name}.")
     return told
 
 
