@@ -196,7 +196,10 @@ def _parts(text: _Text, unit: _Unit) -> list[_Unit]:
     if text.syntax is not None:
         pieces = text.syntax.pieces(unit.start, unit.end)
         if len(pieces) > 1:
-            return [_Unit(unit.document, piece.start, piece.end, piece.symbol, piece.begins) for piece in pieces]
+            return [
+                _Unit(unit.document, piece.start, piece.end, piece.symbol, piece.begins if number else unit.begins)
+                for number, piece in enumerate(pieces)
+            ]
         ends = []
     else:
         ends = [unit.start + span.end for span in split_sentences(text.text[unit.start : unit.end], wrapped=True)]

@@ -194,7 +194,7 @@ def _is_function(declarator: "Node") -> bool:
 
 
 def _is_above(node: "Node") -> bool:
-    return any(word in node.type for word in _ABOVE)
+    return any(word in node.type for word in _ABOVE) and not node.type.endswith("declaration")
 
 
 def _name(node: "Node") -> str:
