@@ -20,34 +20,19 @@ from twin_assets.core import index as shared
 from twin_assets.core.documents import COLLECTIONS, content_hash
 from twin_assets.core.embedding import SparseVector
 from twin_assets.core.errors import IndexMissingError, VectorIndexError
-from twin_assets.core.index import (
-    DATE_FIELD,
-    KEYWORD_FIELDS,
-    Candidates,
-    Hit,
-    Point,
-    Quantization,
-    SchemaChangedError,
-    SearchFilter,
-    make_hit,
+from twin_assets.core.index import Candidates, Hit, Point, Quantization, SchemaChangedError, SearchFilter, make_hit
+from twin_assets.core.index_server_requests import (
+    PAYLOAD_INDEXES,
+    QUANTIZATIONS,
+    dense_vectors,
+    places_condition,
+    point_ids,
+    tenant_condition,
 )
 
 PUBLICATIONS = "publications"
 UPSERT_BATCH = 256
 SCROLL_PAGE = 10_000
-PAYLOAD_INDEXES: Mapping[str, Any] = {
-    **dict.fromkeys(KEYWORD_FIELDS, models.PayloadSchemaType.KEYWORD),
-    "author": models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD, is_tenant=True),
-    "position": models.PayloadSchemaType.INTEGER,
-    DATE_FIELD: models.PayloadSchemaType.DATETIME,
-}
-QUANTIZATIONS: Mapping[Quantization, Any] = {
-    "none": None,
-    "scalar": models.ScalarQuantization(
-        scalar=models.ScalarQuantizationConfig(type=models.ScalarType.INT8, quantile=0.99, always_ram=True)
-    ),
-    "turbo": models.TurboQuantization(turbo=models.TurboQuantQuantizationConfig(always_ram=True)),
-}
 # How often a query is made again because another schema was published meanwhile.
 QUERY_ATTEMPTS = 3
 
@@ -73,12 +58,12 @@ class ServerIndex:
         present = {name: place for name, place in places.items() if place in existing}
         for place in present.values():
             if removed:
-                self._delete(place, _ids(removed))
+                self._delete(place, point_ids(removed))
         self._switch(author, present)
         version = shared.state_version(schema, self.state(author, schema))
         self._record(author, {"version": version, "schema": schema, "collections": present})
         for place in existing - set(places.values()):
-            self._delete(place, models.FilterSelector(filter=_condition(author)))
+            self._delete(place, models.FilterSelector(filter=tenant_condition(author)))
         return version
 
     def state(self, author: str, schema: str | None = None) -> dict[str, str]:
@@ -139,14 +124,16 @@ class ServerIndex:
             # A publication of another schema takes the author's points out of the places that were read.
             if len(records) == len(fused) and (len(fused) == limit or self._recorded(author) == recorded):
                 payloads = {key: record.payload or {} for key, record in records.items()}
-                return found.hits(fused, payloads, _dense_vectors(records) if vectors else {})
+                return found.hits(fused, payloads, dense_vectors(records) if vectors else {})
         raise SchemaChangedError(f"The index of {author!r} was published anew while it was asked; ask again.")
 
     def passages(self, author: str, wanted: Mapping[str, Sequence[int] | None]) -> list[Hit]:
         """See Index.passages."""
         found: list[Hit] = []
         for name, place in self._published(author)["collections"].items() if wanted else []:
-            records = self._scroll(place, models.Filter(must=[_condition(author), _places_condition(wanted)]), True)
+            records = self._scroll(
+                place, models.Filter(must=[tenant_condition(author), places_condition(wanted)]), True
+            )
             found += [make_hit(key, name, record.payload or {}) for key, record in records.items()]
         return shared.in_document_order(found, wanted)
 
@@ -167,11 +154,11 @@ class ServerIndex:
         exact: bool,
     ) -> list[list[tuple[str, float]]]:
         """The dense results and the BM25 results, as (chunk_id, score)."""
-        condition = _condition(author, where)
+        condition = tenant_condition(author, where)
         rescored = models.QuantizationSearchParams(rescore=True, oversampling=shared.OVERSAMPLING)
         walk = models.SearchParams(hnsw_ef=shared.SEARCH_WIDTH, exact=exact, quantization=rescored)
         # IDF over this author's passages alone: other tenants must not change what is found, nor show through.
-        own = models.SearchParams(idf=models.IdfCorpusParams(corpus=_condition(author)))
+        own = models.SearchParams(idf=models.IdfCorpusParams(corpus=tenant_condition(author)))
         requests: dict[str, models.QueryRequest] = {}
         if dense is not None:
             near: Any = dense.tolist()
@@ -220,10 +207,10 @@ class ServerIndex:
             if rows:
                 self._call(self.client.upsert, place, rows, wait=True)
             if elsewhere := [point.chunk_id for point in batch if point.collection != name]:
-                self._delete(place, _ids(elsewhere))
+                self._delete(place, point_ids(elsewhere))
 
     def _hashes(self, place: str, author: str) -> dict[str, str]:
-        records = self._scroll(place, _condition(author), ["point_hash"])
+        records = self._scroll(place, tenant_condition(author), ["point_hash"])
         return {key: (record.payload or {})["point_hash"] for key, record in records.items()}
 
     def _scroll(self, place: str, condition: models.Filter, payload: bool | list[str]) -> dict[str, models.Record]:
@@ -306,34 +293,3 @@ def _alias(collection: str, author: str) -> str:
 
 def _record_id(author: str) -> str:
     return str(uuid.UUID(hex=content_hash(author)))
-
-
-def _ids(chunk_ids: Iterable[str]) -> models.PointIdsList:
-    return models.PointIdsList(points=[shared.point_id(chunk_id) for chunk_id in chunk_ids])
-
-
-def _dense_vectors(records: Mapping[str, models.Record]) -> dict[str, npt.NDArray[np.float32]]:
-    vectors: dict[str, Any] = {key: record.vector for key, record in records.items()}
-    return {key: np.array(vector["dense"], dtype=np.float32) for key, vector in vectors.items()}
-
-
-def _places_condition(wanted: Mapping[str, Sequence[int] | None]) -> models.Filter:
-    places: list[Any] = []
-    for document_id, positions in wanted.items():
-        conditions: list[Any] = [models.FieldCondition(key="document_id", match=models.MatchValue(value=document_id))]
-        if positions is not None:
-            conditions.append(models.FieldCondition(key="position", match=models.MatchAny(any=list(positions))))
-        places.append(models.Filter(must=conditions))
-    return models.Filter(should=places)
-
-
-def _condition(author: str, where: SearchFilter | None = None) -> models.Filter:
-    must: list[Any] = [models.FieldCondition(key="author", match=models.MatchValue(value=author))]
-    if where is not None:
-        must += [
-            models.FieldCondition(key=n, match=models.MatchAny(any=values)) for n, values in where.keywords.items()
-        ]
-        if where.published_from or where.published_until:
-            bounds = models.DatetimeRange(gte=where.published_from, lt=where.published_until)
-            must.append(models.FieldCondition(key=DATE_FIELD, range=bounds))
-    return models.Filter(must=must)
