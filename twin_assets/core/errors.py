@@ -80,3 +80,18 @@ class ServingError(TwinError):
 
 class VectorIndexError(TwinError):
     """The vector index could not be read or written."""
+
+
+class EndpointError(TwinError):
+    """A configured OpenAI-compatible endpoint is down, slow, refuses or keeps asking to wait."""
+
+
+class EndpointAnswerError(EndpointError):
+    """The endpoint answered, and after all re-asks still not in the form that was asked for.
+
+    usage: what those answers took (chat_endpoint.Usage).
+    """
+
+    def __init__(self, message: str, *, usage: object = None) -> None:
+        super().__init__(message)
+        self.usage = usage
