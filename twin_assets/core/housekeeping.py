@@ -21,7 +21,7 @@ from twin_assets.core.features import corpus_version
 from twin_assets.core.index import model_of
 from twin_assets.core.lake import TABLE_PROPERTIES, Lake
 from twin_assets.core.registry import ModelVersion
-from twin_assets.core.warehouse import commits
+from twin_assets.core.warehouse import History
 
 if TYPE_CHECKING:
     from twin_assets.core.workspace import Workspace
@@ -80,11 +80,11 @@ def tidy(
     tell = progress or (lambda _: None)
     needed = needed_versions(workspace)
     imports = _tidy_imports(workspace, keep, dry_run)
-    embeddings = 0
+    embeddings, passages = 0, History(workspace.lake, "chunks")
     for author in _authors_of(workspace.lake, "embeddings"):
         tell(f"embeddings of {author}")
         embeddings += tidy_former_models(workspace, author, dry_run)
-        embeddings += _tidy_embeddings(workspace.lake, author, keep, dry_run)
+        embeddings += _tidy_embeddings(workspace.lake, author, passages, keep, dry_run)
     tables = []
     for table in TABLES:
         tell(f"table {table}")
@@ -95,20 +95,21 @@ def tidy(
 def needed_versions(workspace: "Workspace") -> dict[str, set[int]]:
     """Delta versions by table that registered models were made from. Raises ModelError."""
     needed: dict[str, set[int]] = {"samples": set(), "documents": set()}
+    corpora = History(workspace.lake, "documents")
     for author in workspace.authors.ids():
         for model in workspace.registry.versions(author):
             if model.dataset_delta_version is not None:
                 needed["samples"].add(model.dataset_delta_version)
-            made_from = _corpus_of(workspace.lake, model)
+            made_from = _corpus_of(workspace.lake, corpora, model)
             if made_from is not None:
                 needed["documents"].add(made_from)
     return needed
 
 
-def _corpus_of(lake: Lake, model: ModelVersion) -> int | None:
+def _corpus_of(lake: Lake, corpora: History, model: ModelVersion) -> int | None:
     """Delta version of `documents` a model was made from: the registry keeps its hash only."""
-    before = (c for c in commits(lake, "documents", model.author) if c.written_at <= model.created_at)
-    for _, commit in zip(range(SEARCHED_COMMITS), before, strict=False):
+    before = [commit for commit in corpora.of(model.author) if commit.written_at <= model.created_at]
+    for commit in before[:SEARCHED_COMMITS]:
         try:
             if corpus_version(lake, model.author, commit.delta_version) == model.corpus_version:
                 return commit.delta_version
@@ -179,7 +180,7 @@ def _authors_of(lake: Lake, table: str) -> list[str]:
     return [] if delta is None else sorted({partition["author"] for partition in delta.partitions()})
 
 
-def _tidy_embeddings(lake: Lake, author: str, keep: timedelta, dry_run: bool) -> int:
+def _tidy_embeddings(lake: Lake, author: str, passages: History, keep: timedelta, dry_run: bool) -> int:
     """Remove embeddings of texts that no version of the passages within the retention has; returns how many.
 
     Under the lock of update_embeddings(), which therefore finds missing whatever comes back after this.
@@ -188,7 +189,7 @@ def _tidy_embeddings(lake: Lake, author: str, keep: timedelta, dry_run: bool) ->
         hashes = lake.read("embeddings", author, columns=["text_hash"])
         unused = hashes.join(lake.read("chunks", author, columns=["text_hash"]), on="text_hash", how="anti").unique()
         cutoff = datetime.now(UTC) - keep
-        for commit in commits(lake, "chunks", author):
+        for commit in passages.of(author):
             if unused.is_empty():
                 return 0
             try:

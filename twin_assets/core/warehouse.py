@@ -114,19 +114,35 @@ def _one_question(connection: Any, statement: str) -> Any:
     return connection.sql(statement)
 
 
-def commits(lake: Lake, table: str, author: str | None = None) -> Iterator[Commit]:
-    """Commits that wrote this author's rows (anybody's, where none is named), newest first."""
-    delta = lake.delta(table)
-    for entry in [] if delta is None else delta.history():
-        authors = json.loads(entry[COMMIT_AUTHORS]) if COMMIT_AUTHORS in entry else None
-        # Tables of older deployments do not say whose rows a commit wrote: it may be anybody's.
-        if entry["operation"] in _WRITES and (author is None or authors is None or author in authors):
-            yield Commit(entry["version"], datetime.fromtimestamp(entry["timestamp"] / 1000, UTC))
+class History:
+    """The commits of a table that wrote rows, read once; on S3 that is a request for each."""
+
+    def __init__(self, lake: Lake, table: str) -> None:
+        delta = lake.delta(table)
+        self.commits: list[Commit] = []
+        self._by_author: dict[str, list[Commit]] = {}
+        self._unsigned: list[Commit] = []
+        for entry in [] if delta is None else delta.history():
+            if entry["operation"] in _WRITES:
+                self._add(Commit(entry["version"], datetime.fromtimestamp(entry["timestamp"] / 1000, UTC)), entry)
+
+    def _add(self, commit: Commit, entry: Mapping[str, Any]) -> None:
+        self.commits.append(commit)
+        if COMMIT_AUTHORS not in entry:
+            # Tables of older deployments do not say whose rows a commit wrote: it may be anybody's.
+            self._unsigned.append(commit)
+        for author in json.loads(entry.get(COMMIT_AUTHORS, "[]")):
+            self._by_author.setdefault(author, []).append(commit)
+
+    def of(self, author: str) -> list[Commit]:
+        """Commits that wrote, or may have written, this author's rows, newest first."""
+        own = [*self._by_author.get(author, []), *self._unsigned]
+        return sorted(own, key=lambda commit: -commit.delta_version)
 
 
 def version_at(lake: Lake, table: str, moment: datetime) -> int:
     """Delta version of a table at a moment, -1 where it was not there yet."""
-    return next((c.delta_version for c in commits(lake, table) if c.written_at <= moment), -1)
+    return next((c.delta_version for c in History(lake, table).commits if c.written_at <= moment), -1)
 
 
 def read_version(lake: Lake, author: str, kind: Kind, version: int | None = None) -> pl.DataFrame:
@@ -160,7 +176,7 @@ def list_versions(
     """
     found: Version | None = None
     told = 0
-    for commit in commits(lake, TABLE_OF[kind], author):
+    for commit in History(lake, TABLE_OF[kind]).of(author):
         try:
             content, rows = content_version(lake, author, kind, commit.delta_version)
         except VersionGoneError:
