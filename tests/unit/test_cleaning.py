@@ -198,6 +198,7 @@ def own(text: str) -> str:
         ("```\n> prompt\n```", "```\n> prompt\n```"),
         ("> [!NOTE]\n> My own callout.", "> [!NOTE]\n> My own callout."),
         ("On Mondays I wrote:\n\nwhat I think of Fridays.", "On Mondays I wrote:\n\nwhat I think of Fridays."),
+        ("Mine.\n\n<blockquote>\nHers.\n</blockquote>\n\nMine too.", "Mine.\n\nMine too."),
         ("5 > 4, and a -> b", "5 > 4, and a -> b"),
     ],
 )

@@ -115,6 +115,9 @@ def test_no_visible_character_of_any_html_is_lost(html):
     assert lost(f"<body>{html}</body>") == ""
 
 
+TWEET = "Mine\n\n> Hers\n\n<https://x.com/a/1>"
+
+
 @pytest.mark.parametrize(
     ("html", "markdown"),
     [
@@ -137,6 +140,7 @@ def test_no_visible_character_of_any_html_is_lost(html):
         ('<video title="A talk"><source src="//v.example/1.mp4">No video.</video>', "[A talk](https://v.example/1.mp4)"),
         ("<p hidden>secret</p><p style='display: none'>more</p>seen", "seen"),
         ('<ol start="3"><li>c<li value="7">g<li>h</ol>', "3. c\n7. g\n8. h"),
+        ('<p>Mine</p><div class="tweet" data-attrs=\'{"url": "https://x.com/a/1"}\'>Hers</div>', TWEET),
         ("<dl><dt>Term<dd>What it is</dl>", "Term\nWhat it is"),
     ],
 )  # fmt: skip

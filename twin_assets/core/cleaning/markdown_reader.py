@@ -21,6 +21,11 @@ BLOCKS = frozenset(
      "figcaption", "figure", "footer", "form", "header", "hgroup", "html", "legend", "main", "nav", "p", "section",
      "summary", "tbody", "tfoot", "thead")
 )  # fmt: skip
+# Cards that show another page or post: a block quote, as their words are not the author's.
+CARDS = frozenset(
+    ("graf--mixtapeEmbed", "kg-bookmark-card", "embedded-post", "embedded-post-wrap", "digest-post-embed", "tweet",
+     "twitter-tweet", "instagram-media", "bluesky-embed", "mastodon-embed", "fb-post", "embedly-card", "link-preview")
+)  # fmt: skip
 _MARKS = {"strong": "**", "b": "**", "em": "*", "i": "*", "del": "~~", "s": "~~", "strike": "~~"}
 _HIDDEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
 _LANGUAGE = re.compile(r"(?:^|\s)(?:language-|lang-|highlight-source-|brush:\s*)(\w[\w+#-]*)")
@@ -100,7 +105,8 @@ class MarkdownReader:
             if self._verbatim or tag not in BLOCKS:
                 return self._in_code(tag, attributes)
             self._end_code()  # an inline element that was never closed
-        reader = _ELEMENTS.get(tag)
+        names = attributes.get("class")
+        reader = _ELEMENTS.get(tag) if not names or CARDS.isdisjoint(names.split()) else MarkdownReader._quote
         element = None if reader is None else reader(self, tag, attributes)
         payload = attributes.get("data-attrs")
         if payload and tag not in ("a", "img") and (address := embedded_address(payload)):

@@ -16,6 +16,7 @@ import polars as pl
 Spans = list[tuple[int, int]]
 
 _FENCE = re.compile(r"\s{0,3}(?:[-*+]\s+|\d+[.)]\s+)*(`{3,}|~{3,})")
+_ELEMENT = re.compile(r"<blockquote\b.*?(?:</blockquote>|\Z)", re.DOTALL | re.IGNORECASE)  # HTML within Markdown
 _QUOTED = re.compile(r"[ \t]*(?:[-*+]\s+|\d+[.)]\s+)?>")
 _CALLOUT = re.compile(r"[ \t]*>\s*(?:\[!\w+\]|\*\*(?:note|tip|warning|important|caution|info|update|edit)\b)", re.I)
 # "On Monday, 3 May 2021 at 10:12, Jo Doe <jo@…> wrote:" as mail programs write it, over one to three lines.
@@ -57,6 +58,7 @@ def quoted_spans(text: str) -> Spans:
             start = -1
     if start >= 0 and not callout:
         found.append((_attribution(text, start), end))
+    found += [match.span() for match in _ELEMENT.finditer(text) if not _within(match.start(), fences)]
     copied = [match.start() for match in _COPIED.finditer(text)]
     # Some programs copy a message below its attribution without marking its lines.
     copied += [
