@@ -223,7 +223,8 @@ def test_embeddings_go_when_no_passage_has_had_them_for_the_retention(workspace)
     lake = workspace.lake
     first, second = chunk("one"), chunk("two")
     vectors = [
-        {"author": "ada", "text_hash": row["text_hash"], "input_hash": row["text_hash"], "derived_version": workspace.embedder.model_id,
+        {"author": "ada", "text_hash": row["text_hash"], "input_hash": row["text_hash"],
+         "derived_version": workspace.embedder.model_id,
          "vector": [1.0, 2.0]}
         for row in (first, second)
     ]  # fmt: skip

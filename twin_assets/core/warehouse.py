@@ -242,7 +242,6 @@ def parse_moment(text: str) -> datetime:
 def compare(lake: Lake, author: str, kind: Kind, before: int, after: int) -> Difference:
     """What came, went and changed from one Delta version to another; raises as read_version()."""
     keys = list(KEYS[kind])
-    # A date beside the title keeps two untitled posts apart; content is compared by hash and never held twice.
     columns = list(dict.fromkeys([*keys, *SHOWN[kind], *COMPARED[kind]]))
     old, new = (_hashed(read_version(lake, author, kind, v).select(columns), kind) for v in (before, after))
     shared = new.join(old.select(*keys, was="content"), on=keys)
