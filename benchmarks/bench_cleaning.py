@@ -14,7 +14,7 @@ from rich.table import Table
 
 from benchmarks.corpus import make_text
 from twin_assets.core.cleaning import html_to_markdown
-from twin_assets.core.cleaning.markdown_reader import CONTROLS, MEDIA, UNSEEN, is_unseen
+from twin_assets.core.cleaning.html_elements import CONTROLS, MEDIA, UNSEEN, is_unseen
 
 PAGES = Path(__file__).resolve().parent.parent.parent / "shared" / "data" / "html_article_benchmark" / "html"
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from twin_assets.core.cleaning import html_to_markdown
-from twin_assets.core.cleaning.markdown_reader import CONTROLS, MEDIA, UNSEEN, is_unseen
+from twin_assets.core.cleaning.html_elements import CONTROLS, MEDIA, UNSEEN, is_unseen
 
 
 def seen(html: str) -> str:

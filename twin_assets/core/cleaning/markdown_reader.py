@@ -3,32 +3,24 @@
 import re
 from collections.abc import Callable, Iterator, Mapping
 
-from twin_assets.core.cleaning.boilerplate import is_tracking_pixel, is_widget
+from twin_assets.core.cleaning.boilerplate import is_tracking_pixel
+from twin_assets.core.cleaning.html_elements import (
+    BLOCKS,
+    CARDS,
+    CONTROLS,
+    MEDIA,
+    UNSEEN,
+    Attributes,
+    code_language,
+    is_unseen,
+)
 from twin_assets.core.cleaning.links import embedded_address, image_address, link_address, web_address
 from twin_assets.core.cleaning.markdown_tables import Table
 from twin_assets.core.cleaning.markdown_writer import Mark, MarkdownWriter, Prefix
 
-Attributes = Mapping[str, str]
 Element = Iterator[None]  # runs to its yield where the tag opens, and on from there where it closes
 
-UNSEEN = frozenset(
-    ("script", "style", "noscript", "template", "svg", "head", "title", "meta", "link", "dialog", "datalist", "rp")
-)
-CONTROLS = frozenset(("button", "input", "select", "textarea"))
-MEDIA = frozenset(("iframe", "embed", "object", "video", "audio"))
-BLOCKS = frozenset(
-    ("address", "article", "aside", "body", "caption", "center", "dd", "details", "div", "dl", "dt", "fieldset",
-     "figcaption", "figure", "footer", "form", "header", "hgroup", "html", "legend", "main", "nav", "p", "section",
-     "summary", "tbody", "tfoot", "thead")
-)  # fmt: skip
-# Cards that show another page or post: a block quote, as their words are not the author's.
-CARDS = frozenset(
-    ("graf--mixtapeEmbed", "kg-bookmark-card", "embedded-post", "embedded-post-wrap", "digest-post-embed", "tweet",
-     "twitter-tweet", "instagram-media", "bluesky-embed", "mastodon-embed", "fb-post", "embedly-card", "link-preview")
-)  # fmt: skip
 _MARKS = {"strong": "**", "b": "**", "em": "*", "i": "*", "del": "~~", "s": "~~", "strike": "~~"}
-_HIDDEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
-_LANGUAGE = re.compile(r"(?:^|\s)(?:language-|lang-|highlight-source-|brush:\s*)(\w[\w+#-]*)")
 _EMOJI = re.compile(r"(?:^|\s)(?:emoji|wp-smiley|twemoji)(?:\s|$)")
 _PERMALINK = re.compile(r"[#¶§🔗\s]*")
 _SPACE = re.compile(r"[ \t\n\r\f]+")
@@ -212,7 +204,7 @@ class MarkdownReader:
         writer.separate(1)
 
     def _preformatted(self, tag: str, attributes: Attributes) -> Element:
-        self._code, self._verbatim, self._language = [], True, _language(attributes)
+        self._code, self._verbatim, self._language = [], True, code_language(attributes)
         yield
         self._end_code()
 
@@ -225,7 +217,7 @@ class MarkdownReader:
 
     def _in_code(self, tag: str, attributes: Attributes) -> Element | None:
         """What elements do in code: only their line breaks count."""
-        self._language = self._language or _language(attributes)
+        self._language = self._language or code_language(attributes)
         if tag == "img":
             self._code.append(attributes.get("alt") or "")  # type: ignore[union-attr]
         if tag == "br" or tag in BLOCKS or tag in ("li", "tr", "pre"):
@@ -331,19 +323,6 @@ _ELEMENTS: Mapping[str, Callable[[MarkdownReader, str, Attributes], Element]] = 
     "table": MarkdownReader._table,
     "tr": MarkdownReader._row,
 }
-
-
-def is_unseen(attributes: Attributes) -> bool:
-    """Whether an element is hidden, or one of the page's own widgets."""
-    if "hidden" in attributes or is_widget(attributes):
-        return True
-    style = attributes.get("style")
-    return style is not None and _HIDDEN.search(style) is not None
-
-
-def _language(attributes: Attributes) -> str:
-    match = _LANGUAGE.search(f"{attributes.get('class', '')} {attributes.get('data-lang', '')}")
-    return match[1] if match else ""
 
 
 def _whole_number(text: str | None, otherwise: int) -> int:
