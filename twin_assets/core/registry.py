@@ -6,184 +6,32 @@ approvals) is written before it and read in its light.
 """
 
 import json
-import logging
-import os
-import shutil
-import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlparse
+from typing import Any
 
-from twin_assets.core.errors import GateError, ModelError, UnknownModelError
+from twin_assets.core.errors import GateError
+from twin_assets.core.registry_versions import ALIAS, ModelVersion, Versions
 
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
-
-ALIAS = "approved"
-# Weights come and go as safetensors only: the other formats run code when they are opened.
-UNSAFE_SUFFIXES = frozenset({".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt"})
+__all__ = ["ModelVersion", "Registry"]
 
 
-@dataclass(frozen=True, slots=True)
-class ModelVersion:
-    """One trained model of an author.
-
-    version: number within the author's models; base_model: "nano", a hub id or a folder, and base_identity its
-    revision; fingerprint: hash of all that decides the training's result; status: candidate, approved, rejected or
-    retired (approved once); metrics: the figures of its training and evaluation.
-    """
-
-    author: str
-    version: str
-    run_id: str
-    base_model: str
-    is_nano: bool
-    dataset_version: str
-    corpus_version: str
-    code_version: str
-    fingerprint: str
-    status: str
-    created_at: datetime
-    base_identity: str = ""
-    dataset_delta_version: int | None = None
-    metrics: Mapping[str, float] = field(default_factory=dict)
-
-
-class Registry:
-    """Model versions of all authors.
-
-    tracking_uri: sqlite:///… (served without an MLflow server) or http(s)://… of one; models_folder: where
-    artifacts of a local registry lie, and where those of a remote one are fetched to. Methods raise
-    ModelError where MLflow cannot be reached and UnknownModelError for a version that is not there.
-    """
-
-    def __init__(self, tracking_uri: str, models_folder: Path) -> None:
-        self.tracking_uri = tracking_uri
-        self.models_folder = models_folder
-
-    def experiment(self, author: str) -> str:
-        """Id of the author's MLflow experiment (made on first use, with its artifacts under models_folder)."""
-        name = self.experiment_name(author)
-        found = self._client.get_experiment_by_name(name)
-        if found is not None:
-            return str(found.experiment_id)
-        location = (self.models_folder / "artifacts" / name).absolute().as_uri() if self._database else None
-        return str(self._client.create_experiment(name, artifact_location=location))
-
-    def start_run(self, author: str, name: str, params: Mapping[str, Any], run_id: str | None = None) -> str:
-        """Open an MLflow run (or go on in `run_id`) with these parameters and return its id."""
-        from mlflow.entities import Param
-
-        if run_id is None:
-            run = self._client.create_run(self.experiment(author), run_name=name, tags={"author": author})
-            run_id = str(run.info.run_id)
-        entries = [Param(key, str(value)[:500]) for key, value in params.items()]
-        self._client.log_batch(run_id, params=entries)
-        return run_id
-
-    def log_metrics(self, run_id: str, metrics: Mapping[str, float], step: int = 0) -> None:
-        """Record figures of a run at a step."""
-        from mlflow.entities import Metric
-
-        now = int(datetime.now(UTC).timestamp() * 1000)
-        self._client.log_batch(run_id, metrics=[Metric(k, float(v), now, step) for k, v in metrics.items()])
-
-    def end_run(self, run_id: str, failed: bool = False) -> None:
-        """Close a run."""
-        self._client.set_terminated(run_id, "FAILED" if failed else "FINISHED")
-
-    def register(
-        self,
-        author: str,
-        *,
-        run_id: str,
-        folder: Path,
-        base_model: str,
-        is_nano: bool,
-        base_identity: str,
-        dataset_version: str,
-        dataset_delta_version: int | None,
-        corpus_version: str,
-        code_version: str,
-        fingerprint: str,
-        metrics: Mapping[str, float],
-    ) -> ModelVersion:
-        """Store a trained model's folder (`adapter/`, and `base/` where it has its own) as a new candidate
-        version.
-
-        The version is made last: a kill before that leaves a run and no version.
-        """
-        from mlflow.exceptions import MlflowException
-
-        _refuse_unsafe(folder)
-        self._client.log_artifacts(run_id, str(folder), "model")
-        self.log_metrics(run_id, metrics)
-        name = self.experiment_name(author)
-        try:
-            self._client.get_registered_model(name)
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-                raise
-            self._client.create_registered_model(name, tags={"author": author})
-        tags = {
-            "base_model": base_model,
-            "base_identity": base_identity,
-            "is_nano": str(is_nano).lower(),
-            "dataset_version": dataset_version,
-            "dataset_delta_version": json.dumps(dataset_delta_version),
-            "corpus_version": corpus_version,
-            "code_version": code_version,
-            "fingerprint": fingerprint,
-            "metrics": json.dumps(dict(metrics)),
-        }
-        source = f"{self._client.get_run(run_id).info.artifact_uri}/model"
-        made = self._client.create_model_version(name, source, run_id, tags=tags)
-        return self.get(author, str(made.version))
-
-    def versions(self, author: str) -> list[ModelVersion]:
-        """All versions of an author, newest first."""
-        if not self._exists:
-            return []
-        approved = self._approved_number(author)
-        found = self._client.search_model_versions(f"name = '{self.experiment_name(author)}'", max_results=1000)
-        return sorted(
-            (self._version(author, entry, approved) for entry in found),
-            key=lambda v: int(v.version),
-            reverse=True,
-        )
-
-    def get(self, author: str, version: str) -> ModelVersion:
-        """One version; raises UnknownModelError."""
-        from mlflow.exceptions import MlflowException
-
-        try:
-            entry = self._client.get_model_version(self.experiment_name(author), version)
-        except MlflowException as error:
-            known = ", ".join(v.version for v in self.versions(author)) or "none yet"
-            raise UnknownModelError(
-                f"{author!r} has no model version {version!r} (known: {known}); see `twin status`."
-            ) from error
-        return self._version(author, entry, self._approved_number(author))
-
-    def approved(self, author: str) -> ModelVersion | None:
-        """The version that is served, None where none was approved; a few milliseconds, made to be polled."""
-        from_alias = self._by_alias(author)
-        return None if from_alias is None else self._version(author, from_alias, str(from_alias.version))
-
-    def find(self, author: str, fingerprint: str) -> ModelVersion | None:
-        """The newest version that was trained with this fingerprint, None where there is none."""
-        return next((v for v in self.versions(author) if v.fingerprint == fingerprint), None)
+class Registry(Versions):
+    """Model versions of all authors, and the decisions on them; see Versions for its arguments and errors."""
 
     def approve(self, author: str, version: str, reason: str, by: str) -> ModelVersion:
-        """Make a version the one that is served; the decision is recorded with the version's figures."""
+        """Make a version the one that is served; the decision is recorded with the version's figures.
+
+        Raises GateError for one that was withdrawn.
+        """
         found = self.get(author, version)
         current = self._approved_number(author)
         if current == version:
             return found
+        if found.status == "withdrawn":
+            raise GateError(
+                f"Version {version} of {author!r} was withdrawn as it learned what was forgotten since; train anew."
+            )
         self._decide(found, "approve", reason, by)
         history = [*self.history(author), version]
         self._client.set_registered_model_tag(self.experiment_name(author), "history", json.dumps(history[-200:]))
@@ -203,14 +51,36 @@ class Registry:
     def rollback(self, author: str, reason: str = "rolled back", by: str = "author") -> ModelVersion:
         """Serve again the version that was approved before this one; raises GateError where there is none."""
         history = self.history(author)
-        if len(history) < 2:
+        earlier = self._fit_to_serve(author, history[:-1])
+        if not earlier:
             raise GateError(f"There is no earlier approved model of {author!r} to roll back to.")
-        current, target = history[-1], history[-2]
+        current, target = history[-1], earlier[-1]
         self._decide(self.get(author, current), "rollback", reason, by)
         self._retire(author, current)
         self._client.set_registered_model_alias(self.experiment_name(author), ALIAS, target)
-        self._client.set_registered_model_tag(self.experiment_name(author), "history", json.dumps(history[:-1]))
+        self._client.set_registered_model_tag(self.experiment_name(author), "history", json.dumps(earlier))
         return self.get(author, target)
+
+    def withdraw(self, author: str, version: str, reason: str, by: str) -> ModelVersion | None:
+        """Take a version out of use for good: it can never be approved again; returns what is served from now on.
+
+        Where it was served, the newest version approved before it that was not withdrawn itself takes its place, or
+        none. A withdrawal that was killed is finished by the next.
+        """
+        found, history = self.get(author, version), self.history(author)
+        name = self.experiment_name(author)
+        if self._client.get_model_version(name, version).tags.get("status") != "withdrawn":
+            self._decide(found, "withdraw", reason, by)
+            self._client.set_model_version_tag(name, version, "status", "withdrawn")
+        if found.status != "approved":
+            return self.approved(author)
+        earlier = self._fit_to_serve(author, history[:-1])
+        if earlier:
+            self._client.set_registered_model_alias(name, ALIAS, earlier[-1])
+        else:
+            self._client.delete_registered_model_alias(name, ALIAS)
+        self._client.set_registered_model_tag(name, "history", json.dumps(earlier))
+        return self.approved(author)
 
     def history(self, author: str) -> list[str]:
         """Version numbers in the order they were approved; the last is the one served."""
@@ -228,70 +98,9 @@ class Registry:
         tags = self._client.get_model_version(self.experiment_name(author), version).tags
         return [json.loads(tags[name]) for name in sorted(tags) if name.startswith("decision.")]
 
-    def record_report(
-        self,
-        author: str,
-        version: str,
-        report: Mapping[str, Any],
-        metrics: Mapping[str, float] | None = None,
-        files: Mapping[str, bytes] | None = None,
-        name: str = "report",
-    ) -> None:
-        """Keep an evaluation with its version: the report as JSON under a name, headline figures, files (plots)."""
-        found = self.get(author, version)
-        for file, content in (files or {}).items():
-            with tempfile.TemporaryDirectory() as scratch:
-                path = Path(scratch) / file
-                path.write_bytes(content)
-                self._client.log_artifact(found.run_id, str(path), "evaluation")
-        self._client.log_dict(found.run_id, dict(report), f"evaluation/{name}.json")
-        if metrics:
-            merged = {**found.metrics, **metrics}
-            self.log_metrics(found.run_id, metrics)
-            self._client.set_model_version_tag(self.experiment_name(author), version, "metrics", json.dumps(merged))
-
-    def report(self, author: str, version: str, name: str = "report") -> dict[str, Any] | None:
-        """The version's evaluation of that name, None where it has none."""
-        path = f"evaluation/{name}.json"
-        run_id = self.get(author, version).run_id
-        if not any(entry.path == path for entry in self._client.list_artifacts(run_id, "evaluation")):
-            return None
-        with tempfile.TemporaryDirectory() as scratch:
-            fetched = self._client.download_artifacts(run_id, path, scratch)
-            return dict(json.loads(Path(fetched).read_text(encoding="utf-8")))
-
-    def folder(self, author: str, version: str) -> Path:
-        """Folder of a version's files: `adapter/`, and `base/` for a nano; safetensors only, checked.
-
-        A remote registry's files are fetched once, into models_folder/downloads.
-        """
-        found = self.get(author, version)
-        uri = urlparse(str(self._client.get_run(found.run_id).info.artifact_uri))
-        name = self.experiment_name(author)
-        # The second is where a home that was moved has its artifacts now.
-        local = Path(unquote(uri.path)), self.models_folder / "artifacts" / name / found.run_id / "artifacts"
-        for place in local if uri.scheme in ("", "file") else ():
-            if (place / "model").is_dir():
-                return _refuse_unsafe(place / "model")
-        target = self.models_folder / "downloads" / name / version
-        if not target.is_dir():
-            self._download(found, target)
-        return _refuse_unsafe(target)
-
-    def _download(self, found: ModelVersion, target: Path) -> None:
-        from mlflow.exceptions import MlflowException
-
-        target.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(dir=target.parent))
-        try:
-            os.replace(self._client.download_artifacts(found.run_id, "model", str(scratch)), target)
-        except (MlflowException, OSError) as error:
-            raise ModelError(
-                f"The files of model version {found.version} of {found.author!r} cannot be found; "
-                f"train it again: {error}"
-            ) from error
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
+    def _fit_to_serve(self, author: str, versions: Sequence[str]) -> list[str]:
+        withdrawn = {v.version for v in self.versions(author) if v.status == "withdrawn"}
+        return [version for version in versions if version not in withdrawn]
 
     def _decide(self, found: ModelVersion, action: str, reason: str, by: str) -> None:
         at = datetime.now(UTC).isoformat()
@@ -307,78 +116,3 @@ class Registry:
     def _retire(self, author: str, version: str | None) -> None:
         if version is not None:
             self._client.set_model_version_tag(self.experiment_name(author), version, "status", "retired")
-
-    def _approved_number(self, author: str) -> str | None:
-        entry = self._by_alias(author)
-        return None if entry is None else str(entry.version)
-
-    def _by_alias(self, author: str) -> Any:
-        if not self._exists:
-            return None
-        from mlflow.exceptions import MlflowException
-
-        try:
-            return self._client.get_model_version_by_alias(self.experiment_name(author), ALIAS)
-        except MlflowException as error:
-            # SQLite's store calls a missing alias INVALID_PARAMETER_VALUE and a missing model
-            # RESOURCE_DOES_NOT_EXIST.
-            if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-                return None
-            raise ModelError(f"The model registry at {self._place} cannot be read: {error}") from error
-
-    def _version(self, author: str, entry: Any, approved: str | None) -> ModelVersion:
-        tags, number = entry.tags, str(entry.version)
-        return ModelVersion(
-            author=author,
-            version=number,
-            run_id=str(entry.run_id),
-            base_model=tags["base_model"],
-            is_nano=tags["is_nano"] == "true",
-            dataset_version=tags["dataset_version"],
-            corpus_version=tags["corpus_version"],
-            code_version=tags["code_version"],
-            fingerprint=tags["fingerprint"],
-            base_identity=tags["base_identity"],
-            dataset_delta_version=json.loads(tags["dataset_delta_version"]),
-            status="approved" if number == approved else tags.get("status", "candidate"),
-            created_at=datetime.fromtimestamp(entry.creation_timestamp / 1000, UTC),
-            metrics=json.loads(tags.get("metrics", "{}")),
-        )
-
-    @staticmethod
-    def experiment_name(author: str) -> str:
-        """Name of the author's MLflow experiment and registered model."""
-        return f"twin-{author}"
-
-    @property
-    def _database(self) -> Path | None:
-        prefix = "sqlite:///"
-        return Path(self.tracking_uri.removeprefix(prefix)) if self.tracking_uri.startswith(prefix) else None
-
-    @property
-    def _exists(self) -> bool:
-        # Making a database only to find nothing in it takes seconds, and `twin status` on a fresh home asks.
-        return self._database is None or self._database.is_file()
-
-    @property
-    def _place(self) -> str:
-        return str(self._database or urlparse(self.tracking_uri).hostname)
-
-    @cached_property
-    def _client(self) -> "MlflowClient":
-        os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
-        os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
-        if self._database is not None:
-            self._database.parent.mkdir(parents=True, exist_ok=True)
-        from mlflow import MlflowClient
-
-        for name in ("alembic", "mlflow.store.db.utils"):
-            logging.getLogger(name).setLevel(logging.WARNING)
-        return MlflowClient(self.tracking_uri, registry_uri=self.tracking_uri)
-
-
-def _refuse_unsafe(folder: Path) -> Path:
-    unsafe = sorted(p.name for p in folder.rglob("*") if p.suffix in UNSAFE_SUFFIXES)
-    if unsafe:
-        raise ModelError(f"{folder} holds {unsafe[0]}, a weights format that can run code; only safetensors is used.")
-    return folder
