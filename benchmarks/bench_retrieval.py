@@ -23,7 +23,7 @@ from twin_assets.core.retrieval import Retriever, SearchOptions
 
 LIMIT = 10
 # Questions asked with sentence vectors: each embeds some 250 sentences.
-SENTENCE_QUESTIONS = 60
+SENTENCE_QUESTIONS = 50
 PLAIN = SearchOptions(filters=False, reranker="none", diversity=0, recency=0)
 RERANKED = replace(PLAIN, reranker="features")
 STAGES: dict[str, SearchOptions] = {
@@ -31,7 +31,6 @@ STAGES: dict[str, SearchOptions] = {
     "dense": replace(PLAIN, bm25=False),
     "hybrid": PLAIN,
     "hybrid + rerank": RERANKED,
-    "… 24 candidates": replace(RERANKED, candidates=24),
     "… 96 candidates": replace(RERANKED, candidates=96),
     "… and feedback": replace(RERANKED, expansion="feedback"),
     "… and diversity": replace(RERANKED, diversity=SearchOptions().diversity),
