@@ -21,8 +21,8 @@ from twin_assets.core.errors import ModelError
 from twin_assets.core.index import Hit
 from twin_assets.core.retrieval.features import FEATURES, SENTENCE_FEATURE, features
 
-# Learned by `python -m benchmarks.fit_reranker --sentences` from 1,126 questions: about one half of COVID-QA's papers, and
-# one author's own sentences. The benchmark measures the other half and another author.
+# Learned by `python -m benchmarks.fit_reranker --sentences` from 1,126 questions: about one half of COVID-QA's papers,
+# and one author's own sentences. The benchmark measures the other half and another author.
 WEIGHTS: Mapping[str, float] = {
     "similarity": 10.94, "bm25": 2.96, "covered": 0.17, "covered_by_label": 4.45, "covered_by_sentence": 3.43,
     "together": 3.7,
