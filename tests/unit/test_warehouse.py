@@ -11,6 +11,7 @@ from sqlalchemy.exc import DatabaseError
 from twin_assets.core.authors import Author, Source
 from twin_assets.core.documents import TABLES, Chunk, Document
 from twin_assets.core.errors import ConfigurationError, InputError, LakeError, VersionGoneError
+from twin_assets.core.features import corpus_version
 from twin_assets.core.housekeeping import tidy
 from twin_assets.core.lake import Lake, rows_frame
 from twin_assets.core.registry import ModelVersion, Registry
@@ -87,6 +88,7 @@ def test_versions_are_those_that_changed_the_authors_rows(lake):
     assert [version.content for version in found] == [
         content_version(lake, "ada", "corpus", version.delta_version)[0] for version in found
     ]
+    assert found[0].content == corpus_version(lake, "ada"), "what the registry knows a corpus by"
     assert [v.delta_version for v in list_versions(lake, "ben", "corpus")] == [2]
     assert len(list(list_versions(lake, "ada", "corpus", limit=1))) == 1
     assert list(list_versions(lake, "ada", "dataset")) == []

@@ -14,9 +14,9 @@ from typing import Any, Literal
 import polars as pl
 
 from twin_assets.core.datasets import CONTENT, load_dataset
-from twin_assets.core.documents import TABLES
+from twin_assets.core.documents import TABLES, content_hash
 from twin_assets.core.errors import InputError, LakeError, VersionGoneError
-from twin_assets.core.features import corpus, corpus_version
+from twin_assets.core.features import corpus
 from twin_assets.core.lake import COMMIT_AUTHORS, Lake
 from twin_assets.core.registry import ModelVersion
 
@@ -159,9 +159,10 @@ def read_version(lake: Lake, author: str, kind: Kind, version: int | None = None
 def content_version(lake: Lake, author: str, kind: Kind, version: int | None = None) -> tuple[str, int]:
     """Content hash and rows of the corpus or dataset, now or as of a Delta version; raises as read_version()."""
     if kind == "corpus":
-        accepted = pl.col("rejected").is_null()
-        rows = lake.read("documents", author, columns=["document_id"], where=accepted, version=version).height
-        return corpus_version(lake, author, version), rows
+        # As features.corpus_version(), whose one reading also tells how many there are.
+        columns, accepted = ["document_id", "document_hash"], pl.col("rejected").is_null()
+        documents = lake.read("documents", author, columns=columns, where=accepted, version=version)
+        return content_hash(documents.sort(columns).rows()), documents.height
     dataset = load_dataset(lake, author, version)
     return dataset.version, sum(dataset.counts.values())
 
