@@ -104,9 +104,9 @@ def test_a_question_restricts_itself(retriever):
 
 
 def test_a_restriction_that_leaves_nothing_is_dropped_and_said(retriever):
-    found = retriever.find("ada", "baking bread on GitHub in 1999")
+    found = retriever.find("ada", "latest on baking bread, on GitHub in 1999")
     assert found.hits[0].text.startswith("Sourdough")
-    assert found.understood == ()
+    assert found.understood == ("recent",)
     (notice,) = found.notices
     assert notice == ("Nothing is published 1999-01-01 to 1999-12-31, on github; everything was searched instead.")
 

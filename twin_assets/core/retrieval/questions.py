@@ -6,13 +6,14 @@ about GitHub. So a platform counts after a word of place ("on Substack") or of k
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from twin_assets.core.embedding import STOP_WORDS
 from twin_assets.core.index import SearchFilter
 from twin_assets.core.retrieval.dates import find_period
 
+EVERYTHING = SearchFilter()
 # What says nothing about the subject of a question; a question of such words alone is searched as it stands.
 FRAME = STOP_WORDS | frozenset(
     """anything article articles blog ever everything find give list please post posted posts publish published said
@@ -30,7 +31,7 @@ class Question:
     """
 
     text: str
-    where: SearchFilter = field(default_factory=SearchFilter)
+    where: SearchFilter = EVERYTHING
     categories: tuple[str, ...] | None = None
     recent: bool = False
     understood: tuple[str, ...] = ()
@@ -39,7 +40,7 @@ class Question:
     @property
     def restricted(self) -> bool:
         """Whether it restricts itself to part of what was written."""
-        return self.where != SearchFilter() or self.categories is not None
+        return self.where != EVERYTHING or self.categories is not None
 
 
 # A name that goes on ("on GitHub Actions", "on Medium heat") is a subject, not a place.
@@ -139,7 +140,9 @@ def _merge(question: Question, other: Question) -> Question:
     return replace(question, where=where, categories=kinds, recent=question.recent or other.recent)
 
 
-def phrases(where: SearchFilter, categories: tuple[str, ...] | None, recent: bool) -> tuple[str, ...]:
+def phrases(
+    where: SearchFilter = EVERYTHING, categories: tuple[str, ...] | None = None, recent: bool = False
+) -> tuple[str, ...]:
     """One phrase for each restriction, to be shown."""
     found = []
     if where.published_from or where.published_until:

@@ -16,7 +16,7 @@ from twin_assets.core.errors import InputError, ModelError, VectorIndexError
 from twin_assets.core.index import Hit, Index, SchemaChangedError, SearchFilter, model_of
 from twin_assets.core.retrieval.expansion import with_feedback, with_other_words
 from twin_assets.core.retrieval.ordering import add_recency, diversify
-from twin_assets.core.retrieval.questions import Question, understand
+from twin_assets.core.retrieval.questions import Question, phrases, understand
 from twin_assets.core.retrieval.reranking import CrossEncoder, FeatureRanker, Reranker, SentenceRanker
 from twin_assets.core.search_options import SearchOptions
 
@@ -114,8 +114,9 @@ class Retriever:
         question, notices = self._understand(query, options)
         pool = self._pool(author, question, limit, allowed, where, options)
         if not pool.hits and question.restricted:
-            notices.append(f"Nothing is {', '.join(question.understood)}; everything was searched instead.")
-            question = replace(question, text=query, where=SearchFilter(), categories=None, understood=())
+            dropped = phrases(question.where, question.categories)
+            notices.append(f"Nothing is {', '.join(dropped)}; everything was searched instead.")
+            question = replace(Question(query), recent=question.recent, understood=phrases(recent=question.recent))
             pool = self._pool(author, question, limit, allowed, where, options)
         if not pool.hits:
             notices.append("Nothing was found; the filters may leave nothing.")
