@@ -3,7 +3,6 @@
 import re
 from dataclasses import dataclass
 from functools import cached_property
-from html import unescape
 
 from twin_assets.core.sources.signs import CONSENT, HINTED, HINTS, REMEDIES, SIGNS, Sign
 
@@ -39,43 +38,30 @@ _ASKS = re.compile(
 _ARTICLE = re.compile(r"<article\b|\bh-entry\b|og:type[^>]{1,20}article|@type\W{1,5}\w*(Article|Posting)\b")
 _BUTTON = re.compile(r"<button\b[^>]*>([^<]{1,60})", re.IGNORECASE)
 _LABELS = ("nav", "footer", "header", "form", "button", "select", "dialog", "a")
-_UNSEEN = ("script", "style", "noscript", "template", "head")
 
 
 class _Look:
     """A body as a reader sees it; what is dear is found only when it is asked for."""
 
     def __init__(self, body: str) -> None:
-        self.markup = re.sub(r"<!--.*?-->|<style\b.*?</style>", " ", body, flags=re.DOTALL | re.IGNORECASE)
-        found = re.search(r"<title[^>]*>(.*?)</title>", body, re.DOTALL | re.IGNORECASE)
-        self.title = " ".join(unescape(found[1]).split()) if found else ""
-
-    @cached_property
-    def visible(self) -> str:
-        """Every word that is no script's, menus and forms with them."""
-        bare = re.sub(r"<(script|noscript|template)\b.*?</\1>", " ", self.markup, flags=re.DOTALL | re.IGNORECASE)
-        return " ".join(unescape(re.sub(r"<[^>]+>", " ", bare)).replace("’", "'").split())
-
-    @cached_property
-    def decoded(self) -> str:
-        """The markup with the entities resolved that some walls write their words in."""
-        return unescape(self.markup) if "&#" in self.markup else self.markup
-
-    @cached_property
-    def shown(self) -> list[str]:
-        """The pieces of text outside of links, menus and forms."""
         from lxml import etree
 
-        if "<" not in self.markup:
-            return [self.visible]
+        parser = etree.HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True)
         try:
-            tree = etree.fromstring(self.markup.encode("utf-8", "replace"), etree.HTMLParser(encoding="utf-8"))
+            tree = etree.fromstring((body.replace("\0", " ") or " ").encode("utf-8", "replace"), parser)
         except etree.ParserError:
             tree = None
+        self.title = self.markup = self.visible = ""
+        self.shown: list[str] = []  # the pieces of text outside of links, menus and forms
         if tree is None:
-            return [self.visible]
-        etree.strip_elements(tree, *_LABELS, *_UNSEEN, etree.Comment, with_tail=False)
-        return [str(piece) for piece in tree.itertext() if piece.strip()]
+            return
+        self.title = " ".join((tree.findtext(".//title") or "").split())
+        etree.strip_elements(tree, "style", with_tail=False)
+        self.markup = etree.tostring(tree, encoding="unicode")
+        etree.strip_elements(tree, "script", "noscript", "template", with_tail=False)
+        self.visible = " ".join(" ".join(tree.itertext()).replace("’", "'").split())
+        etree.strip_elements(tree, "head", *_LABELS, with_tail=False)
+        self.shown = [str(piece) for piece in tree.itertext() if piece.strip()]
 
     @cached_property
     def pieces(self) -> list[str]:
@@ -91,7 +77,7 @@ class _Look:
         """Whether a sign is there, on a page short enough for it."""
         if self.prose > sign.prose:
             return False
-        where = self.title if sign.where == "title" else self.visible if sign.where == "visible" else self.decoded
+        where = self.title if sign.where == "title" else self.visible if sign.where == "visible" else self.markup
         return sign.pattern.search(where) is not None
 
     @property
