@@ -16,7 +16,6 @@ from twin_assets.core.corpus import corpus_summary, update_corpus
 from twin_assets.core.documents import RawDocument
 from twin_assets.core.features import corpus
 from twin_assets.core.lake import derive, rows_frame
-from twin_assets.core.samples import build_samples
 from twin_assets.core.workspace import Workspace
 from twin_assets.settings import Settings
 
@@ -205,13 +204,14 @@ def test_others_words_are_marked_and_not_learned_from(workspace):
 
 @pytest.mark.parametrize("words", [40, 900])
 def test_no_sample_holds_words_of_somebody_else(workspace, words):
+    from twin_assets.core.datasets import update_samples
+
     text = f"# One\n\n{prose(1, words)}\n\n> {prose(2)}\n\n{prose(3)}\nand on.\n> {prose(4)}\n{prose(5)}"
     collect(workspace, [document("a", text), document("b", f"> {prose(6)}"), document("c", prose(7))])
     update_corpus(workspace, "ada")
-    documents = corpus(workspace.lake, "ada").with_columns(
-        group_id=pl.col("document_id"), split=pl.lit("train"), duplicate_of=pl.lit(None, pl.String)
-    )
-    samples = build_samples(documents).join(documents.select("document_id", "text"), on="document_id")
+    update_samples(workspace, "ada")
+    texts = corpus(workspace.lake, "ada").select("document_id", "text")
+    samples = workspace.lake.read("samples", "ada").join(texts, on="document_id")
     assert all(row["target"] in row["text"] for row in samples.to_dicts())
     used = "\n".join(samples.filter(pl.col("excluded").is_null())["target"])
     assert [number for number in range(1, 8) if prose(number, words if number == 1 else 40) in used] == [1, 3, 5, 7]

@@ -16,7 +16,7 @@ from twin_assets.core.cleaning.boilerplate import strip_repeated_title, strip_ta
 from twin_assets.core.cleaning.duplicates import same_signatures
 from twin_assets.core.cleaning.language import detect_language
 from twin_assets.core.cleaning.markdown import html_to_markdown
-from twin_assets.core.cleaning.quotes import fenced_spans, own_text, quoted_spans
+from twin_assets.core.cleaning.quotes import fenced_spans, own_text, quoted_spans, within
 from twin_assets.core.cleaning.recurring import edge_keys, place_of, without_calls
 from twin_assets.core.cleaning.redaction import redact
 from twin_assets.core.documents import content_hash
@@ -88,9 +88,7 @@ def _text(row: dict[str, Any], title: str) -> tuple[str, list[str]]:
 def _without_comments(markdown: str) -> str:
     """Markdown without its HTML comments, which no reader sees; those in code are text."""
     fences = fenced_spans(markdown)
-    return _COMMENT.sub(
-        lambda match: match[0] if any(start <= match.start() < end for start, end in fences) else "", markdown
-    )
+    return _COMMENT.sub(lambda match: match[0] if within(match.start(), fences) else "", markdown)
 
 
 def _plain_title(title: str) -> str:

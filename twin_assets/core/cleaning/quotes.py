@@ -8,6 +8,7 @@ an author's own documentation.
 """
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -48,7 +49,7 @@ def quoted_spans(text: str) -> Spans:
     start = end = -1
     callout = False
     for first, last in _lines(text):
-        quoted = _QUOTED.match(text, first, last) is not None and not _within(first, fences)
+        quoted = _QUOTED.match(text, first, last) is not None and not within(first, fences)
         if quoted and start < 0:
             start, callout = first, _CALLOUT.match(text, first, last) is not None
         if quoted:
@@ -58,14 +59,14 @@ def quoted_spans(text: str) -> Spans:
             start = -1
     if start >= 0 and not callout:
         found.append((_attribution(text, start), end))
-    found += [match.span() for match in _ELEMENT.finditer(text) if not _within(match.start(), fences)]
+    found += [match.span() for match in _ELEMENT.finditer(text) if not within(match.start(), fences)]
     copied = [match.start() for match in _COPIED.finditer(text)]
     # Some programs copy a message below its attribution without marking its lines.
     copied += [
         m.start() for m in _ATTRIBUTION.finditer(text) if "@" in m[0] and not _QUOTED.match(text[m.end() :].lstrip())
     ]
     for at in copied:
-        if text[:at].strip() and not _within(at, fences):
+        if text[:at].strip() and not within(at, fences):
             found.append((at, len(text.rstrip())))
     return _merged(found)
 
@@ -125,8 +126,10 @@ def fenced_spans(text: str) -> Spans:
     return [*found, (start, len(text))] if mark else found
 
 
-def _within(at: int, spans: Sequence[tuple[int, int]]) -> bool:
-    return any(start <= at < end for start, end in spans)
+def within(at: int, spans: Sequence[tuple[int, int]]) -> bool:
+    """Whether a place is inside one of these spans, which are in order."""
+    before = bisect_right(spans, (at, float("inf")))
+    return before > 0 and at < spans[before - 1][1]
 
 
 def _attribution(text: str, start: int) -> int:

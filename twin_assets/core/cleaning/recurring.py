@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import polars as pl
 
-from twin_assets.core.cleaning.quotes import Spans, fenced_spans
+from twin_assets.core.cleaning.quotes import Spans, fenced_spans, within
 
 FIRST, LAST = 3, 6  # paragraphs of a document that are looked at
 LONG = 12  # words of a notice without link or call
@@ -109,7 +109,7 @@ def paragraph_spans(text: str) -> Spans:
     fences = fenced_spans(text)
     found, start = [], 0
     for gap in re.finditer(r"\n[ \t]*(?:\n[ \t]*)+(?=\S|[ \t]|\Z)|\Z", text):
-        if any(first <= gap.start() < last for first, last in fences):
+        if within(gap.start(), fences):
             continue
         if text[start : gap.start()].strip():
             found.append((start, gap.start()))

@@ -42,7 +42,12 @@ _NOBODY = re.compile(
 )
 # Hosts on which many people write: an address at one of these is not the page's own.
 _SHARED = ("github.com", "gitlab.com", "medium.com", "substack.com", "linkedin.com", "x.com", "twitter.com")
-_CALLED = re.compile(r"(?:\b(?:call|phone|tel|telephone|mobile|cell|fax|whatsapp|sms)\b|☎|📞|📱)[^\n\d+]{0,24}$", re.I)
+_INTERNATIONAL = re.compile(r"\(?\+\(?(?=\d[\d ().\-/\u00a0]{6})")  # "0x0 + 4942559348" is a sum
+_CALLED = re.compile(
+    r"(?:\b(?:call|phone|tel|telephone|mobile|cell|fax|whatsapp|sms)\b|☎|📞|📱)[^\n\d+(]{0,24}(?=\(?\d[\d ().\-/]{6})",
+    re.IGNORECASE,
+)
+LONGEST_NUMBER = 40
 _PLUGINS = (
     "aws.AWSKeyDetector", "azure_storage_key.AzureStorageKeyDetector", "basic_auth.BasicAuthDetector",
     "discord.DiscordBotTokenDetector", "github_token.GitHubTokenDetector", "gitlab_token.GitLabTokenDetector",
@@ -116,23 +121,26 @@ def _redact_mail(text: str, domain: str, own: Collection[str]) -> tuple[str, int
 
 def _phone_numbers(text: str, own: Collection[str]) -> list[tuple[int, int]]:
     """Where numbers stand that could be dialled: in international form, or American ones after a word of calling."""
-    if not re.search(r"\+\s?\d|\d{3}\W{1,2}\d{4}", text):
-        return []
+    places: list[tuple[int, str | None]] = [(match.start(), None) for match in _INTERNATIONAL.finditer(text)]
+    places += [(match.end(), "US") for match in _CALLED.finditer(text)]
+    found: list[tuple[int, int]] = []
+    for place, region in sorted(places, key=lambda place: place[0]):
+        span = _number_at(text, place, region)
+        if span and _digits(text[slice(*span)]) not in own and (not found or span[0] >= found[-1][1]):
+            found.append(span)
+    return found
+
+
+def _number_at(text: str, place: int, region: str | None) -> tuple[int, int] | None:
+    """Where the number ends that begins at this place, if one does (the matcher takes seconds for a long text)."""
     from phonenumbers import Leniency, PhoneNumberMatcher
 
-    found = []
-    for region in (None, "US"):
-        for match in PhoneNumberMatcher(text, region, leniency=Leniency.VALID):
-            international = re.match(r"\(?\+\(?\d", match.raw_string) is not None
-            if international == (region is not None):  # each once; "0x0 + 4942559348" is a sum
-                continue
-            if region and not _CALLED.search(text[max(0, match.start - 40) : match.start]):
-                continue
-            # The matcher takes a parenthesis around the number for its beginning.
-            start = match.start + (match.raw_string.startswith("(") and ")" not in match.raw_string)
-            if _digits(match.raw_string) not in own:
-                found.append((start, match.end))
-    return sorted(set(found))
+    window = text[place : place + LONGEST_NUMBER]
+    for match in PhoneNumberMatcher(window, region, leniency=Leniency.VALID):
+        # The matcher takes a parenthesis around the number for its beginning.
+        start = match.start + (match.raw_string.startswith("(") and ")" not in match.raw_string)
+        return (place + start, place + match.end) if start <= 1 else None
+    return None
 
 
 def _digits(number: str) -> str:
