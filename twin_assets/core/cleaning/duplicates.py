@@ -117,11 +117,13 @@ def signatures(shingles: Sequence[Hashes]) -> Signatures:
     """MinHash signatures of these sets, [n, SIGNATURE]."""
     from rensa import RMinHash
 
-    if not shingles:
-        return np.zeros((0, SIGNATURE), dtype=np.uint32)
-    offsets = np.cumsum([0, *map(len, shingles)]).astype(np.uint64)
-    matrix = RMinHash.digest_matrix_from_flat_token_hashes(np.concatenate(shingles), offsets, SIGNATURE, SEED)
-    return np.array(matrix.to_rows(), dtype=np.uint32)
+    found = np.zeros((len(shingles), SIGNATURE), dtype=np.uint32)
+    for start in range(0, len(shingles), 2000):  # rensa hands them over as lists, which are ten times as large
+        part = shingles[start : start + 2000]
+        offsets = np.cumsum([0, *map(len, part)]).astype(np.uint64)
+        matrix = RMinHash.digest_matrix_from_flat_token_hashes(np.concatenate(part), offsets, SIGNATURE, SEED)
+        found[start : start + len(part)] = matrix.to_rows()
+    return found
 
 
 @lru_cache(maxsize=1 << 18)
