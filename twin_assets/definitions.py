@@ -15,6 +15,7 @@ from twin_assets.defs.housekeeping import every_night, housekeeping
 from twin_assets.defs.release import assets as release
 from twin_assets.defs.release import sensors as release_sensors
 from twin_assets.defs.training import assets as training
+from twin_assets.defs.training import datasets as training_datasets
 from twin_assets.defs.training import sensors as training_sensors
 from twin_assets.resources.mlflow import training_run
 from twin_assets.resources.workspace import WorkspaceResource, s3_resource
@@ -25,8 +26,8 @@ FEATURES = [
     features.chunks,
     features.qdrant_collections,
     features.voice_profile,
-    features.instruct_dataset,
-    features.preference_dataset,
+    training_datasets.instruct_dataset,
+    training_datasets.preference_dataset,
 ]
 RELEASE = [release.eval_report, release.approved_model]
 ASSETS = [*collection.raw_assets, *FEATURES, training.fine_tuned_model, *RELEASE]
@@ -36,8 +37,11 @@ CHECKS = [
     feature_checks.voice_survives,
     feature_checks.spans_are_exact,
     feature_checks.index_is_complete,
-    feature_checks.no_leakage,
-    feature_checks.targets_are_verbatim,
+    training_datasets.no_leakage,
+    training_datasets.targets_are_verbatim,
+    training_datasets.is_balanced,
+    training_datasets.no_personal_data,
+    training_datasets.preferences_do_not_leak,
     training.only_safetensors,
     release.gate,
 ]

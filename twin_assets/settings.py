@@ -54,8 +54,82 @@ class Settings(BaseSettings):
     base_model: str = Field(default="auto", description="auto | nano | <hub id> | <folder>")
     hub_endpoint: str = Field(default="https://huggingface.co", description="Model hub that base models come from.")
     approval: Literal["auto", "manual"] = "auto"
+    forget_policy: Literal["withdraw", "retrain", "keep"] = Field(
+        default="withdraw",
+        description="What becomes of models that learned a forgotten document: withdraw | retrain (and train anew) | keep.",
+    )
     training_minutes: float = Field(default=1.0, description="Time budget of one training of the nano model.")
-    minimum_new_samples: int = Field(default=20, description="New samples that make the training sensor start a run.")
+
+    training_automatic: bool = Field(
+        default=True, description="Whether training starts by itself; an author may differ."
+    )
+    minimum_new_samples: int = Field(default=20, ge=1, description="New samples that start a training by itself.")
+    minimum_new_share: float = Field(
+        default=0.02, ge=0, le=1, description="Share of the samples learned before that the new ones must make up."
+    )
+    training_quiet_minutes: float = Field(default=10.0, ge=0, description="Wait after the dataset's last change.")
+    training_runs_per_week: int = Field(
+        default=14, ge=0, description="Trainings that may start by themselves in 7 days."
+    )
+    training_minutes_per_week: float | None = Field(
+        default=None, ge=0, description="Minutes of trainings in 7 days after which none starts by itself; unset: any."
+    )
+
+    gate_margin: float = Field(
+        default=0.001, ge=-1, le=1, description="Share by which held-out loss must be below the base's."
+    )
+    gate_champion: Literal["measured", "not_worse", "better"] = Field(
+        default="measured", description="How sure it must be that a candidate holds against the version that is served."
+    )
+    gate_champion_margin: float = Field(
+        default=0.01, ge=0, le=1, description="Share by which its held-out loss may be above the served version's."
+    )
+    gate_voice_points: float = Field(
+        default=10.0, ge=0, le=100, description="Voice points it may be behind the served version and the baseline."
+    )
+    gate_judged_margin: float = Field(
+        default=0.1, ge=0, le=1, description="Share of a judge's scale it may be behind, likewise."
+    )
+    gate_memorised_words: int = Field(default=25, ge=5, description="Longest copied run of words in what it writes.")
+    gate_format_failures: float = Field(
+        default=0.5, ge=0, le=1, description="Share of texts that may break their format."
+    )
+    gate_required: str = Field(
+        default="base_loss,memorised,leaks",
+        description="Comma-separated rules without whose figures nothing is decided.",
+    )
+
+    judge_url: str | None = Field(
+        default=None,
+        description="OpenAI-compatible endpoint (…/v1) that judges texts; default: judge-free figures only.",
+    )
+    judge_model: str = Field(default="default", description="Name of the model asked there.")
+    judge_key: SecretStr | None = None
+    judge_timeout: float = Field(default=60.0, gt=0, description="Seconds one answer of the judge may take.")
+    judge_minutes: float = Field(default=30.0, gt=0, description="Minutes the judge may take for one evaluation.")
+    judge_input_price: float = Field(default=0.0, ge=0, description="Price of a million tokens read by the judge.")
+    judge_output_price: float = Field(default=0.0, ge=0, description="Price of a million tokens it writes.")
+
+    teacher_url: str | None = Field(
+        default=None, description="OpenAI-compatible endpoint (…/v1) that writes instructions; default: rules do."
+    )
+    teacher_model: str = Field(default="default", description="Name of the model asked there.")
+    teacher_key: SecretStr | None = None
+    teacher_timeout: float = Field(default=60.0, gt=0, description="Seconds one answer of the teacher may take.")
+    teacher_connections: int = Field(default=2, ge=1, description="Requests to the teacher at once.")
+    teacher_input_price: float = Field(default=0.0, ge=0, description="Price of a million tokens read by the teacher.")
+    teacher_output_price: float = Field(default=0.0, ge=0, description="Price of a million tokens it writes.")
+    teacher_budget: float | None = Field(
+        default=None,
+        ge=0,
+        description="Most that the teacher may cost in one run; what is beyond it waits for the next.",
+    )
+    context_share: float = Field(
+        default=0.3, ge=0, le=1, description="Share of samples that carry passages of the author's other documents."
+    )
+    preference_answers: int = Field(
+        default=32, ge=0, description="Answers of the base model (never of nano) set against the author's words."
+    )
 
     allowed_hosts: str = Field(
         default="",

@@ -7,9 +7,9 @@ import pytest
 from training_corpus import AUTHOR, document, documents, fill, post_texts
 
 from twin_assets.core import datasets
+from twin_assets.core.datasets.passages import build_passages, key_phrases, passages
 from twin_assets.core.lake import rows_frame
 from twin_assets.core.overlap import VerbatimIndex, contained_pairs
-from twin_assets.core.samples import build_samples, key_phrases, passages
 
 ARTICLE = "\n\n".join(
     f"## Part {n}\n\n" + "\n\n".join(f"Paragraph {n}.{i} says its own thing about looms. " * 12 for i in range(4))
@@ -30,7 +30,7 @@ def test_every_document_gives_verbatim_targets_or_a_reason(filled):
         document("tag", "#only https://example.org", "post"),
     ]
     filled.lake.append("documents", documents(rows))
-    done = datasets.update_samples(filled, AUTHOR.id)
+    done = datasets.update_samples(filled, AUTHOR.id).derivation
     assert done.new == 2
     dataset = datasets.load_dataset(filled.lake, AUTHOR.id)
     texts = dict(filled.lake.read("documents", AUTHOR.id).select("document_id", "text").iter_rows())
@@ -48,12 +48,12 @@ def test_every_document_gives_verbatim_targets_or_a_reason(filled):
 
 def test_unchanged_documents_are_not_derived_again(filled):
     before = datasets.load_dataset(filled.lake, AUTHOR.id)
-    assert datasets.update_samples(filled, AUTHOR.id).touched == 0
+    assert datasets.update_samples(filled, AUTHOR.id).derivation.touched == 0
     assert datasets.load_dataset(filled.lake, AUTHOR.id).delta_version == before.delta_version
 
     changed = document("post000", post_texts()[0] + "\n\nOne more thought about warehouses.")
     filled.lake.replace("documents", AUTHOR.id, "document_id", ["post000", "post001"], documents([changed]))
-    done = datasets.update_samples(filled, AUTHOR.id)
+    done = datasets.update_samples(filled, AUTHOR.id).derivation
     assert (done.new, done.changed, done.removed) == (0, 1, 1)
     after = datasets.load_dataset(filled.lake, AUTHOR.id)
     assert after.version != before.version
@@ -89,7 +89,7 @@ def test_copies_and_excerpts_stay_in_one_split_and_are_learned_once(filled):
     excluded = dict(dataset.samples.select("document_id", "excluded").iter_rows())
     assert [excluded["copy"] is None, excluded["post005"] is None].count(True) == 1
     assert datasets.leakage(dataset) == []
-    assert datasets.update_samples(filled, AUTHOR.id).touched == 0
+    assert datasets.update_samples(filled, AUTHOR.id).derivation.touched == 0
 
 
 def test_leakage_is_found(filled):
@@ -135,7 +135,8 @@ def test_preferences_are_the_edits_that_changed_something(filled):
     ]
     filled.lake.append("feedback", rows_frame("feedback", feedback))
     found = datasets.update_preferences(filled, AUTHOR.id)
-    assert found.pairs.to_dicts() == [{"prompt": "Write.", "chosen": "New.", "rejected": "Old.", "draft_id": "a"}]
+    columns = ["source", "prompt", "chosen", "rejected", "draft_id"]
+    assert found.pairs.select(columns).rows() == [("edit", "Write.", "New.", "Old.", "a")]
     assert found.reason is None
 
 
@@ -165,5 +166,4 @@ def test_overlap():
 
 def test_one_row_a_document_even_for_odd_ones():
     rows = documents([document("heading", "# " + "A heading and nothing else " * 120, "article", "files")])
-    placed = rows.with_columns(group_id=pl.lit("g"), split=pl.lit("train"), duplicate_of=pl.lit(None, pl.String))
-    assert build_samples(placed).height == 1
+    assert build_passages(rows).height == 1

@@ -155,7 +155,8 @@ class Chunk:
 class Sample:
     """One training example: the instruction somebody might give and the author's own words, verbatim.
 
-    form: a name of prompts.FORMS; context: retrieved text of other documents ("" for none);
+    form: a name of prompts.FORMS; context: retrieved text of other documents ("" for none), context_documents: those;
+    instructed_by: the teacher model that wrote the instruction, None where it was made by rules;
     split: "train", "validation" or "test"; group_id: near-duplicate group, which never crosses splits;
     excluded: why it is left out of training and evaluation, else None.
     """
@@ -169,6 +170,8 @@ class Sample:
     group_id: str
     split: str
     excluded: str | None = None
+    context_documents: Sequence[str] = ()
+    instructed_by: str | None = None
 
     @property
     def sample_id(self) -> str:
@@ -177,7 +180,7 @@ class Sample:
 
     def row(self) -> dict[str, Any]:
         """The row of table `samples`, less what derive() adds."""
-        return {**asdict(self), "sample_id": self.sample_id}
+        return {**asdict(self), "context_documents": list(self.context_documents), "sample_id": self.sample_id}
 
 
 def _schema(**columns: Any) -> dict[str, pl.DataType]:
@@ -215,9 +218,30 @@ TABLES: Mapping[str, Mapping[str, pl.DataType]] = {
         chunk_id=_TEXT, text_hash=_TEXT, chunk_hash=_TEXT,
     ),
     "embeddings": DERIVED | _schema(text_hash=_TEXT, vector=pl.List(pl.Float32)),
+    # What a document gives by itself: stretches to be learned, each with an instruction made by rules.
+    "passages": DERIVED | _schema(
+        document_id=_TEXT, position=_INTEGER, form=_TEXT, title=_TEXT, heading=_TEXT, target=_TEXT, instruction=_TEXT,
+        unfit=_TEXT,
+    ),
+    # What teachers wrote, by what they were asked: kept for good, as it was paid for.
+    "instructions": _schema(
+        author=_TEXT, request=_TEXT, instruction=_TEXT, model=_TEXT, input_tokens=_INTEGER, output_tokens=_INTEGER,
+        written_at=TIMESTAMP,
+    ),
+    # What the author keeps out of datasets: a document by its id, or a text by the hash of its words.
+    "exclusions": _schema(author=_TEXT, kind=_TEXT, value=_TEXT, note=_TEXT, excluded_at=TIMESTAMP),
+    # What the samples were brought up to date with last, and how many of them still want a teacher's words.
+    "dataset_state": _schema(author=_TEXT, fingerprint=_TEXT, pending=_INTEGER),
     "samples": DERIVED | _schema(
         document_id=_TEXT, position=_INTEGER, form=_TEXT, instruction=_TEXT, context=_TEXT, target=_TEXT,
-        group_id=_TEXT, split=_TEXT, excluded=_TEXT, sample_id=_TEXT,
+        group_id=_TEXT, split=_TEXT, excluded=_TEXT, context_documents=pl.List(_TEXT), instructed_by=_TEXT,
+        sample_id=_TEXT,
+    ),
+    # What base models wrote, by model and request: kept, as it takes minutes.
+    "base_answers": _schema(author=_TEXT, request=_TEXT, base=_TEXT, answer=_TEXT, written_at=TIMESTAMP),
+    "preferences": _schema(
+        author=_TEXT, pair_id=_TEXT, source=_TEXT, form=_TEXT, prompt=_TEXT, context=_TEXT, chosen=_TEXT,
+        rejected=_TEXT, draft_id=_TEXT, document_id=_TEXT, split=_TEXT,
     ),
     "source_state": _schema(
         author=_TEXT, source=_TEXT, platform=_TEXT, cursor=_TEXT, status=_TEXT, message=_TEXT, new=_INTEGER,
@@ -232,4 +256,6 @@ TABLES: Mapping[str, Mapping[str, pl.DataType]] = {
         author=_TEXT, feedback_id=_TEXT, created_at=TIMESTAMP, draft_id=_TEXT, rating=_INTEGER, edited_text=_TEXT,
         comment=_TEXT,
     ),
+    # Documents that must not come back: nothing but the hash of who they were; unfinished ones are still being removed.
+    "forgotten": _schema(author=_TEXT, document_id=_TEXT, asked_at=TIMESTAMP, finished_at=TIMESTAMP),
 }  # fmt: skip

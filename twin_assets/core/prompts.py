@@ -53,11 +53,16 @@ FORMS: Mapping[str, Form] = MappingProxyType(
 )
 
 
-def form_of(category: str, platform: str) -> str:
-    """Name of the form a document of this category and platform is an example of."""
+def form_of(category: str, platform: str, kind: str = "") -> str:
+    """Name of the form a document of this category and platform is an example of.
+
+    kind: what else its platform says it is, "response" or "thread".
+    """
     if category != "post":
         return category
-    return "linkedin_post" if platform == "linkedin" else "post"
+    if kind in ("response", "thread"):
+        return "reply" if kind == "response" else "thread"
+    return {"linkedin": "linkedin_post", "instagram": "instagram_caption"}.get(platform, "post")
 
 
 def messages(author_name: str, form: str, instruction: str, context: str = "", voice: str = "") -> list[Message]:

@@ -1,4 +1,4 @@
-"""cleaned_corpus, chunks, qdrant_collections, voice_profile, instruct_dataset, preference_dataset."""
+"""cleaned_corpus, chunks, qdrant_collections, voice_profile."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ import polars as pl
 from twin_assets.core import features
 from twin_assets.core.corpus import corpus_summary
 from twin_assets.core.documents import content_hash
-from twin_assets.core.errors import TooLittleTextError, TwinError
+from twin_assets.core.errors import TooLittleTextError
 from twin_assets.core.sources import PLATFORMS
 from twin_assets.core.voice_profile import VoiceProfile, build_profile, save_profile
 from twin_assets.defs.automation import on_new_data
@@ -16,7 +16,6 @@ from twin_assets.defs.collection.assets import raw_asset_name
 from twin_assets.defs.partitions import authors
 from twin_assets.defs.reporting import (
     OWNERS,
-    as_failure,
     bar_plot,
     derivation_metadata,
     histogram,
@@ -134,50 +133,3 @@ def _voice_plots(profile: VoiceProfile) -> dict[str, dg.MetadataValue]:
         if own:
             plots[f"{category}: own words"] = bar_plot(own, "how far above others' use, in standard deviations")
     return plots
-
-
-@dg.asset(
-    **FEATURE,
-    deps=[cleaned_corpus],
-    kinds={"polars", "deltalake"},
-    description="Instructions with the author's own words as answers, split by document and near-duplicate group.",
-)
-def instruct_dataset(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> dg.MaterializeResult:
-    from twin_assets.core import datasets
-
-    stores, author = workspace.open(), context.partition_key
-    try:
-        derivation = datasets.update_samples(stores, author, progress_to_log(context, "samples"))
-        dataset = datasets.load_dataset(stores.lake, author)
-    except TwinError as error:
-        raise as_failure(error) from error
-    used = dataset.samples.filter(pl.col("excluded").is_null())
-    excluded = dataset.samples.filter(pl.col("excluded").is_not_null())
-    splits = dict(used.group_by("split").len().sort("split").iter_rows())
-    reasons = dict(excluded.group_by("excluded").len().sort("excluded").iter_rows())
-    return dg.MaterializeResult(
-        data_version=dg.DataVersion(dataset.version),
-        metadata={
-            **derivation_metadata(derivation),
-            "dataset version": dataset.version,
-            "samples": used.height,
-            "splits": bar_plot(splits, "samples by split"),
-            "left out": bar_plot(reasons, "left out, by reason"),
-        },
-    )
-
-
-@dg.asset(
-    **FEATURE,
-    deps=[cleaned_corpus],
-    kinds={"polars", "deltalake"},
-    description="Pairs of a rejected draft and what the author made of it; empty until drafts have been edited.",
-)
-def preference_dataset(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> dg.MaterializeResult:
-    from twin_assets.core import datasets
-
-    preferences = datasets.update_preferences(workspace.open(), context.partition_key)
-    return dg.MaterializeResult(
-        data_version=dg.DataVersion(preferences.version),
-        metadata={"pairs": preferences.pairs.height, "why none": preferences.reason or ""},
-    )

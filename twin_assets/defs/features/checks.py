@@ -6,7 +6,7 @@ import dagster as dg
 import polars as pl
 
 from twin_assets.core import features
-from twin_assets.defs.features.assets import chunks, cleaned_corpus, instruct_dataset, qdrant_collections
+from twin_assets.defs.features.assets import chunks, cleaned_corpus, qdrant_collections
 from twin_assets.defs.partitions import authors
 from twin_assets.resources.workspace import WorkspaceResource
 
@@ -82,38 +82,4 @@ def index_is_complete(context: dg.AssetCheckExecutionContext, workspace: Workspa
         passed=not missing and not stale,
         description=f"{len(missing)} chunks are missing from the index, {len(stale)} in it have gone",
         metadata={"points": len(published), "missing": len(missing), "stale": len(stale)},
-    )
-
-
-@dg.asset_check(
-    asset=instruct_dataset,
-    **GATE,
-    description="No test document, nor a near-duplicate of one, is in training.",
-)
-def no_leakage(context: dg.AssetCheckExecutionContext, workspace: WorkspaceResource) -> dg.AssetCheckResult:
-    from twin_assets.core import datasets
-
-    problems = datasets.leakage(datasets.load_dataset(workspace.open().lake, context.partition_key))
-    return dg.AssetCheckResult(
-        passed=not problems,
-        description="; ".join(problems[:3]) or None,
-        metadata={"problems": len(problems)},
-    )
-
-
-@dg.asset_check(
-    asset=instruct_dataset,
-    **GATE,
-    description="Every answer to be learned is the author's own text, verbatim.",
-)
-def targets_are_verbatim(context: dg.AssetCheckExecutionContext, workspace: WorkspaceResource) -> dg.AssetCheckResult:
-    stores, author = workspace.open(), context.partition_key
-    samples = stores.lake.read("samples", author, columns=["document_id", "target"], where=pl.col("excluded").is_null())
-    texts = features.corpus(stores.lake, author).select("document_id", "text")
-    joined = samples.join(texts, on="document_id", how="left")
-    wrong = [row for row in joined.to_dicts() if row["text"] is None or row["target"] not in row["text"]]
-    return dg.AssetCheckResult(
-        passed=not wrong,
-        description=f"{len(wrong)} targets are not text of their document" if wrong else None,
-        metadata={"samples": samples.height, "not verbatim": len(wrong)},
     )

@@ -3,9 +3,9 @@
 import dagster as dg
 
 from twin_assets.core.errors import TwinError
-from twin_assets.defs.features.assets import instruct_dataset, preference_dataset
 from twin_assets.defs.partitions import authors
 from twin_assets.defs.reporting import OWNERS, as_failure, bar_plot, share_to_log
+from twin_assets.defs.training.datasets import instruct_dataset, preference_dataset
 from twin_assets.resources.mlflow import TrainingRun
 from twin_assets.resources.workspace import WorkspaceResource
 

@@ -1,20 +1,20 @@
-"""Samples of a document: passages of the author's own words and the instruction that could have asked for each."""
+"""Passages of a document: the author's own words to be learned, and an instruction that could have asked for each."""
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import polars as pl
 
 from twin_assets.core.cleaning.quotes import own_spans
-from twin_assets.core.documents import Sample, content_hash
+from twin_assets.core.datasets.quality import unfit
+from twin_assets.core.documents import content_hash
 from twin_assets.core.lake import rows_frame
 from twin_assets.core.prompts import FORMS, form_of
+from twin_assets.core.sentences import split_sentences
 
-SAMPLES_VERSION = "2"
-DUPLICATE = "near-duplicate of document "
-MINIMUM_WORDS = 3
+PASSAGES_VERSION = "3"
 PASSAGE_CHARACTERS = 2_400
 PASSAGES_PER_CODE_DOCUMENT = 20
 
@@ -38,13 +38,18 @@ _REQUESTS = (
 )
 
 
-def build_samples(documents: pl.DataFrame) -> pl.DataFrame:
-    """Rows of table `samples` for these documents, at least one each; what is left out says why in `excluded`.
+def build_passages(documents: pl.DataFrame, kinds: Mapping[str, str] | None = None) -> pl.DataFrame:
+    """Rows of table `passages` of these rows of `documents`, at least one each; what is not fit says why in `unfit`.
 
-    documents: rows of `documents` with group_id, split and duplicate_of (the document it repeats, or null).
+    kinds: what a document is beyond its category, by id: "response" or "thread".
     """
-    rows = [sample.row() for document in documents.iter_rows(named=True) for sample in _samples(document)]
-    return rows_frame("samples", rows)
+    kinds = kinds or {}
+    rows = [
+        row
+        for document in documents.iter_rows(named=True)
+        for row in _passages(document, kinds.get(document["document_id"], ""))
+    ]
+    return rows_frame("passages", rows)
 
 
 def key_phrases(text: str, limit: int = 3) -> list[str]:
@@ -96,13 +101,14 @@ def instruction(form: str, title: str, heading: str, target: str, seed: str) -> 
 def passages(
     text: str, limit: int = PASSAGE_CHARACTERS, own: Sequence[tuple[int, int]] | None = None
 ) -> Iterator[tuple[str, str]]:
-    """(heading, passage) pairs: every passage is verbatim a part of the text, of whole paragraphs, at most about
-    `limit` characters, and does not run across a heading, nor across words of somebody else's.
+    """(heading, passage) pairs: every passage is verbatim a part of the text, of whole paragraphs where these are not
+    longer than about `limit` characters (else of whole lines or sentences), and does not run across a heading, nor
+    across words of somebody else's.
 
     own: spans of the text that are the author's own (cleaning.own_spans; None: all of it).
     """
     heading, start, end = "", None, 0
-    for first, last, title in _own_paragraphs(text, own):
+    for first, last, title in _small_enough(text, _own_paragraphs(text, own), limit):
         if start is not None and (title is not None or last - start > limit or not _adjoin(own, start, last)):
             yield heading, text[start:end]
             start = None
@@ -115,32 +121,36 @@ def passages(
         yield heading, text[start:end]
 
 
-def _samples(document: dict[str, Any]) -> Iterator[Sample]:
+def _passages(document: dict[str, Any], kind: str) -> Iterator[dict[str, Any]]:
     text, title = document["text"], document["title"] or ""
     if text.startswith(title.rstrip("….")):  # platforms without titles give the opening as one
         title = ""
-    form = form_of(document["category"], document["platform"])
-    whole = len(text) <= (FORMS[form].characters if form.endswith("post") else PASSAGE_CHARACTERS)
+    form = form_of(document["category"], document["platform"], kind)
+    is_post = document["category"] == "post"
+    whole = len(text) <= (FORMS[form].characters if is_post else PASSAGE_CHARACTERS)
     own = own_spans(document)
     if whole and own == [(0, len(text))]:
         pieces = [("", text.strip())]
     else:
-        # A text that is nothing but a quotation gives a sample without a word, which is left out with its reason.
-        pieces = list(passages(text, FORMS[form].characters if whole else PASSAGE_CHARACTERS, own)) or [("", "")]
+        # A text that is nothing but a quotation gives a passage without a word, which is left out with its reason.
+        limit = min(FORMS[form].characters, PASSAGE_CHARACTERS)
+        pieces = list(passages(text, FORMS[form].characters if whole else limit, own)) or [("", "")]
     for position, (heading, target) in enumerate(pieces):
         piece_form = "section" if form == "article" and len(pieces) > 1 else form
         seed = f"{document['document_id']}:{position}"
-        yield Sample(
-            document_id=document["document_id"],
-            position=position,
-            form=piece_form,
-            instruction=instruction(piece_form, title, heading, target, seed),
-            context="",
-            target=target,
-            group_id=document["group_id"],
-            split=document["split"],
-            excluded=_exclusion(document, form, position, target),
-        )
+        reason = unfit(piece_form, target)
+        if reason is None and form == "code" and position >= PASSAGES_PER_CODE_DOCUMENT:
+            reason = f"beyond the first {PASSAGES_PER_CODE_DOCUMENT} passages of a long code document"
+        yield {
+            "document_id": document["document_id"],
+            "position": position,
+            "form": piece_form,
+            "title": title,
+            "heading": heading,
+            "target": target,
+            "instruction": instruction(piece_form, title, heading, target, seed),
+            "unfit": reason,
+        }
 
 
 def _own_paragraphs(text: str, own: Sequence[tuple[int, int]] | None) -> Iterator[tuple[int, int, str | None]]:
@@ -153,19 +163,25 @@ def _own_paragraphs(text: str, own: Sequence[tuple[int, int]] | None) -> Iterato
                 yield begin, max(first, start) + len(inside.rstrip()), title
 
 
+def _small_enough(
+    text: str, paragraphs: Iterable[tuple[int, int, str | None]], limit: int
+) -> Iterator[tuple[int, int, str | None]]:
+    """The paragraphs, those beyond the limit cut at their lines, and lines beyond it at their sentences."""
+    for first, last, title in paragraphs:
+        if title is not None or last - first <= limit:
+            yield first, last, title
+            continue
+        for line in re.finditer(r"[^\n]*\S[^\n]*", text[first:last]):
+            if len(line[0]) <= limit:
+                yield first + line.start(), first + line.end(), None
+                continue
+            for sentence in split_sentences(line[0]):
+                yield first + line.start() + sentence.start, first + line.start() + sentence.end, None
+
+
 def _adjoin(own: Sequence[tuple[int, int]] | None, start: int, end: int) -> bool:
     """Whether nothing of somebody else's stands between the two places."""
     return own is None or any(first <= start and end <= last for first, last in own)
-
-
-def _exclusion(document: dict[str, Any], form: str, position: int, target: str) -> str | None:
-    if document["duplicate_of"]:
-        return f"{DUPLICATE}{document['duplicate_of']}"
-    if len(_WORD.findall(_NOT_OWN_WORDS.sub(" ", target))) < MINIMUM_WORDS:
-        return f"fewer than {MINIMUM_WORDS} words of its own (links, mentions and hashtags do not count)"
-    if form == "code" and position >= PASSAGES_PER_CODE_DOCUMENT:
-        return f"beyond the first {PASSAGES_PER_CODE_DOCUMENT} passages of a long code document"
-    return None
 
 
 def _opening(target: str) -> str:

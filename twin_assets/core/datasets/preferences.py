@@ -1,0 +1,139 @@
+"""Preference pairs: what the author made of drafts, which drafts they liked better, and their own words against what
+the base model writes to the same request."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from twin_assets.core.datasets.base_answers import base_answers
+from twin_assets.core.datasets.dataset import Dataset, load_dataset
+from twin_assets.core.documents import TABLES, content_hash
+from twin_assets.core.lake import Lake
+from twin_assets.core.overlap import contained_pairs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from twin_assets.core.workspace import Workspace
+
+# What a pair is made of: the version is the hash of these.
+CONTENT = ("source", "form", "prompt", "context", "chosen", "rejected", "split")
+# What drafts are written as.
+DRAFTED_FORM = "linkedin_post"
+NO_EDITS = "no draft has been edited or rated against another yet; edits made in the composer become pairs"
+
+
+@dataclass(frozen=True, slots=True)
+class Preferences:
+    """Preference pairs (rows of table `preferences`) and, where there are none, why.
+
+    left_out: pairs that are not used, by reason; notes: why there are none of a kind.
+    """
+
+    pairs: pl.DataFrame
+    reason: str | None = None
+    left_out: int = 0
+    notes: tuple[str, ...] = ()
+    delta_version: int | None = None
+
+    @property
+    def version(self) -> str:
+        """Hash of the pairs."""
+        return content_hash(self.pairs.sort("pair_id").select(CONTENT).rows())
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Pairs by source: edit, choice, base."""
+        return dict(self.pairs.group_by("source").len().sort("source").iter_rows())
+
+
+def update_preferences(
+    workspace: "Workspace", author: str, progress: "Callable[[int, int], None] | None" = None
+) -> Preferences:
+    """Bring table `preferences` up to date with feedback and samples; written only where the pairs are others.
+
+    The base model answers what it has not yet answered (settings.preference_answers; never nano). Left out are edits
+    that stand in a text of the validation or test split, published after all. progress: told answers done, to do.
+    Raises LakeError; where the base cannot be had, the pairs of that kind are left out and `notes` says why.
+    """
+    lake = workspace.lake
+    dataset = load_dataset(lake, author)
+    answers = base_answers(workspace, author, dataset, progress)
+    own = pl.concat([_edits(lake, author), _choices(lake, author)])
+    fresh = _unseen(own, dataset)
+    pairs = pl.concat([fresh, _frame(answers.rows)]).unique("pair_id", keep="first").sort("pair_id")
+    present = load_preferences(lake, author)
+    found = Preferences(pairs, None if pairs.height else "; ".join([NO_EDITS, *answers.notes]))
+    if found.version != present.version:
+        lake.replace_author("preferences", author, pairs.with_columns(author=pl.lit(author)))
+    return Preferences(pairs, found.reason, own.height - fresh.height, answers.notes, lake.version("preferences"))
+
+
+def load_preferences(lake: Lake, author: str, version: int | None = None) -> Preferences:
+    """The author's pairs as they are now or as of a Delta version of table `preferences`."""
+    delta_version = lake.version("preferences") if version is None else version
+    pairs = lake.read("preferences", author, version=delta_version).drop("author").sort("pair_id")
+    return Preferences(pairs, None if pairs.height else NO_EDITS, delta_version=delta_version)
+
+
+def preference_leakage(preferences: Preferences, dataset: Dataset) -> list[str]:
+    """Problems that let preference tuning see what it is tested on; [] where there are none."""
+    trained = preferences.pairs.filter(pl.col("split") == "train")
+    leaked = trained.height - _unseen(trained, dataset).height
+    return [f"{leaked} preferred texts are in good part texts of the validation or test split"] if leaked else []
+
+
+def _edits(lake: Lake, author: str) -> pl.DataFrame:
+    """The last edit of every draft, where it changed something."""
+    feedback = lake.read("feedback", author, where=pl.col("edited_text").is_not_null()).sort("created_at")
+    edits = feedback.unique("draft_id", keep="last", maintain_order=True).select("draft_id", "edited_text")
+    drafts = lake.read("drafts", author, columns=["draft_id", "prompt", "text"])
+    edited = pl.col("edited_text").str.strip_chars()
+    pairs = edits.join(drafts, on="draft_id").filter(edited != pl.col("text").str.strip_chars(), edited != "")
+    return _drafted(pairs.select("draft_id", "prompt", chosen="edited_text", rejected="text"), "edit")
+
+
+def _choices(lake: Lake, author: str) -> pl.DataFrame:
+    """Drafts of one prompt of which the author rated one above another: the best against the worst."""
+    feedback = lake.read("feedback", author, where=pl.col("rating").is_not_null()).sort("created_at")
+    rated = feedback.unique("draft_id", keep="last").select("draft_id", "rating")
+    drafts = lake.read("drafts", author, columns=["draft_id", "prompt", "text", "trace_id"])
+    drafts = drafts.join(rated, on="draft_id").filter(pl.col("text").str.strip_chars() != "")
+    together = drafts.sort("trace_id", pl.col("rating"), "draft_id").group_by("trace_id", maintain_order=True)
+    pairs = together.agg(
+        pl.col("draft_id", "prompt", "text", "rating").last(),
+        rejected=pl.col("text").first(), lowest=pl.col("rating").first(),
+    )  # fmt: skip
+    better = pairs.filter(pl.col("rating") > pl.col("lowest"), pl.col("text") != pl.col("rejected"))
+    return _drafted(better.select("draft_id", "prompt", chosen="text", rejected="rejected"), "choice")
+
+
+def _drafted(pairs: pl.DataFrame, source: str) -> pl.DataFrame:
+    return _frame(
+        [
+            {
+                "pair_id": content_hash(source, row["draft_id"], row["chosen"], row["rejected"]),
+                "source": source, "form": DRAFTED_FORM, "context": "", "document_id": None, "split": "train", **row,
+            }
+            for row in pairs.to_dicts()
+        ]
+    )  # fmt: skip
+
+
+def _unseen(pairs: pl.DataFrame, dataset: Dataset) -> pl.DataFrame:
+    """The pairs without those whose preferred text is in good part one of the validation or test split."""
+    held_out = dataset.samples.filter(pl.col("excluded").is_null(), pl.col("split") != "train")
+    texts = {f"held out {row[0]}": row[1] for row in held_out.select("sample_id", "target").iter_rows()}
+    texts |= {f"pair {row[0]}": row[1] for row in pairs.select("pair_id", "chosen").iter_rows()}
+    seen = {
+        second.removeprefix("pair ")
+        for first, second in contained_pairs(texts)
+        if first.startswith("held out ") and second.startswith("pair ")
+    }
+    return pairs.filter(~pl.col("pair_id").is_in(list(seen)))
+
+
+def _frame(rows: list[dict[str, object]]) -> pl.DataFrame:
+    schema = {name: kind for name, kind in TABLES["preferences"].items() if name != "author"}
+    return pl.DataFrame(rows, schema=schema, orient="row")
