@@ -227,7 +227,7 @@ def _download(name: str, folder: Path, endpoint: str | None) -> Path:
 
 
 def _make_built_in(place: Path, kind: str) -> None:
-    """Export the packaged weights, quantised unless `kind` is fp32; ModelError where they are not the published ones."""
+    """Export the packaged weights, quantised unless `kind` is fp32; ModelError where they are not as published."""
     source = weights_folder()
     weights = source / "model.safetensors"
     with weights.open("rb") as file:
