@@ -225,7 +225,7 @@ TABLES: Mapping[str, Mapping[str, pl.DataType]] = {
     ),
     # What teachers wrote, by what they were asked: kept for good, as it was paid for.
     "instructions": _schema(
-        author=_TEXT, request=_TEXT, instruction=_TEXT, model=_TEXT, input_tokens=_INTEGER, output_tokens=_INTEGER,
+        author=_TEXT, request=_TEXT, document_id=_TEXT, instruction=_TEXT, model=_TEXT, input_tokens=_INTEGER, output_tokens=_INTEGER,
         written_at=TIMESTAMP,
     ),
     # What the author keeps out of datasets: a document by its id, or a text by the hash of its words.
@@ -238,7 +238,9 @@ TABLES: Mapping[str, Mapping[str, pl.DataType]] = {
         sample_id=_TEXT,
     ),
     # What base models wrote, by model and request: kept, as it takes minutes.
-    "base_answers": _schema(author=_TEXT, request=_TEXT, base=_TEXT, answer=_TEXT, written_at=TIMESTAMP),
+    "base_answers": _schema(
+        author=_TEXT, request=_TEXT, document_id=_TEXT, base=_TEXT, answer=_TEXT, written_at=TIMESTAMP,
+    ),
     "preferences": _schema(
         author=_TEXT, pair_id=_TEXT, source=_TEXT, form=_TEXT, prompt=_TEXT, context=_TEXT, chosen=_TEXT,
         rejected=_TEXT, draft_id=_TEXT, document_id=_TEXT, split=_TEXT,

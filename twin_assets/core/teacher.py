@@ -43,16 +43,17 @@ _STYLES = (
 
 
 class Request(NamedTuple):
-    """A text that an instruction is wanted for."""
+    """A text that an instruction is wanted for; document_id says whose, and is no part of what is asked."""
 
     form: str
     title: str
     heading: str
     target: str
+    document_id: str = ""
 
     def key(self, model: str) -> str:
         """What the answer is kept under."""
-        return content_hash(TEACHER_VERSION, model, *self)
+        return content_hash(TEACHER_VERSION, model, *self[:4])
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,20 +130,26 @@ class _Lesson:
         return self.usage.cost(self.settings.teacher_input_price, self.settings.teacher_output_price)
 
     def batches(self, missing: Sequence[Request]) -> Iterator[Sequence[Request]]:
-        budget = self.settings.teacher_budget
         while self.asked < len(missing):
             rest = len(missing) - self.asked
             if self.lost >= LOST or self.misunderstood >= MISUNDERSTOOD:
                 self.failures["not asked any more after failures in a row"] += rest
                 return
             # The first batch is one request, which tells whether anybody is there.
-            batch = missing[self.asked : self.asked + (BATCH if self.asked else 1)]
-            expected = sum(estimated_cost(request, self.settings) for request in batch)
-            if budget is not None and self.cost + expected > budget:
+            batch = list(self._affordable(missing[self.asked : self.asked + (BATCH if self.asked else 1)]))
+            if not batch:
                 self.failures["beyond the budget of a run"] += rest
                 return
             self.asked += len(batch)
             yield batch
+
+    def _affordable(self, batch: Sequence[Request]) -> Iterator[Request]:
+        cost, budget = self.cost, self.settings.teacher_budget
+        for request in batch:
+            cost += estimated_cost(request, self.settings)
+            if budget is not None and cost > budget:
+                return
+            yield request
 
     def take(
         self, author: str, batch: Sequence[Request], answers: Sequence[Answer[Any] | EndpointError]
@@ -163,6 +170,7 @@ class _Lesson:
             rows.append(
                 {
                     "author": author, "request": request.key(self.settings.teacher_model),
+                    "document_id": request.document_id,
                     "instruction": answer.value.instruction, "model": self.settings.teacher_model,
                     "input_tokens": answer.usage.input_tokens, "output_tokens": answer.usage.output_tokens,
                     "written_at": datetime.now(UTC),
@@ -182,7 +190,7 @@ def _ask(endpoint: ChatEndpoint, request: Request) -> Answer[Any] | EndpointErro
 
 
 def _conversation(request: Request) -> list[Message]:
-    style = _STYLES[int(content_hash("style", *request), 16) % len(_STYLES)]
+    style = _STYLES[int(content_hash("style", *request[:4]), 16) % len(_STYLES)]
     about = "".join(
         f"{name}: {value}\n" for name, value in (("Title", request.title), ("Heading", request.heading)) if value
     )

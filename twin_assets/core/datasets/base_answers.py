@@ -94,6 +94,7 @@ def _answers(
 ) -> dict[str, str]:
     """The base's answers by sample, as far as time allows; those that are missing are made and kept."""
     lake = workspace.lake
+    owners = dict(samples.select("sample_id", "document_id").iter_rows())
     keys = {sample: content_hash(PROMPTS_VERSION, base.identity, asked[sample]) for sample in asked}
     with lake.exclusive("base_answers", author):
         known = _known(lake, author)
@@ -102,8 +103,8 @@ def _answers(
         for answers in _written(workspace, base, missing, asked) if missing else ():
             rows = [
                 {
-                    "author": author, "request": keys[sample], "base": base.name, "answer": text,
-                    "written_at": datetime.now(UTC),
+                    "author": author, "request": keys[sample], "document_id": owners[sample], "base": base.name,
+                    "answer": text, "written_at": datetime.now(UTC),
                 }
                 for sample, text in answers
             ]  # fmt: skip

@@ -75,7 +75,7 @@ def balance(dataset: Dataset) -> list[str]:
 
 
 def lengths(dataset: Dataset) -> list[str]:
-    """Problems of lengths: samples without an instruction or a target, and targets far longer than their form may be."""
+    """Problems of lengths: samples without an instruction or target, and targets far longer than their form may be."""
     used = _used(dataset).select("instruction", "target", "form")
     bare = sum(not (asked.strip() and target.strip()) for asked, target, _ in used.iter_rows())
     long = sum(len(target) > LONGEST * FORMS[form].characters for _, target, form in used.iter_rows())

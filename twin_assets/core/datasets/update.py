@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 SAMPLES_VERSION = f"3/{PASSAGES_VERSION}/{CONTEXTS_VERSION}"
 DUPLICATE = "near-duplicate of document "
 
+# What a teacher is shown of a sample.
+ASKED = ("form", "title", "heading", "target")
+
 Progress = Callable[[int, int], None]
 
 
@@ -124,9 +127,9 @@ def _placed(lake: Lake, author: str) -> pl.DataFrame:
 
 
 def _requests(samples: pl.DataFrame) -> list[Request]:
-    columns = ["form", "title", "heading", "target"]
-    used = samples.filter(pl.col("excluded").is_null()).select(columns).unique(maintain_order=True)
-    return [Request(*row) for row in used.iter_rows()]
+    """What a teacher is asked for: every text once, samples in use alone."""
+    used = samples.filter(pl.col("excluded").is_null()).select(*ASKED, "document_id")
+    return [Request(*row) for row in used.unique(ASKED, keep="first", maintain_order=True).iter_rows()]
 
 
 def _instructed(workspace: "Workspace", author: str, samples: pl.DataFrame) -> pl.DataFrame:
@@ -135,7 +138,7 @@ def _instructed(workspace: "Workspace", author: str, samples: pl.DataFrame) -> p
     known = known_instructions(workspace.lake, author, settings.teacher_model) if settings.teacher_url else {}
     written: list[str | None] = [None] * samples.height
     if known:
-        rows = samples.select("form", "title", "heading", "target").iter_rows()
+        rows = samples.select(ASKED).iter_rows()
         written = [known.get(Request(*row).key(settings.teacher_model)) for row in rows]
     given = pl.Series("given", written, dtype=pl.String)
     used = samples.with_columns(given).with_columns(
