@@ -110,7 +110,6 @@ def main() -> None:
         "cuts inside a sentence",
         "over the limit",
         "tokens a chunk",
-        "lost places",
     )
     for column in columns:
         table.add_column(column, justify="right")
