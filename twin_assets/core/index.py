@@ -24,8 +24,8 @@ from twin_assets.core.errors import VectorIndexError
 Quantization = Literal["none", "scalar", "turbo"]
 # With quantised vectors this many times the candidates are drawn before the exact scores decide.
 OVERSAMPLING = 2.0
-# Width of the search through the graph of neighbours. At 100,000 passages the engines' default of 100 finds 0.95 of the
-# ten nearest, 256 finds 0.99 and takes 0.5 ms more (benchmarks/bench_query.py).
+# Width of the search through the graph of neighbours: more than the engines' default of 100, since recall@10 is wanted
+# at 100,000 passages and the whole query stays under 3 ms there (benchmarks/bench_query.py).
 SEARCH_WIDTH = 256
 # Payload fields that filters may use, beside the collection; the author is the tenant key.
 KEYWORD_FIELDS = ("author", "category", "platform", "language", "document_id")
@@ -116,12 +116,18 @@ class SchemaChangedError(VectorIndexError):
 class Index(Protocol):
     """A vector index. Every method is about one author; authors never see each other's points."""
 
-    def publish(self, author: str, points: Iterable[Point], removed: Sequence[str], *, schema: str) -> str:
+    def publish(
+        self, author: str, points: Iterable[Point], removed: Sequence[str], *, schema: str, anew: bool = False
+    ) -> str:
         """Add or replace `points`, drop the chunks `removed`, and return the new version (see version()).
 
         schema: names the embedding model and the layout; where it is not the published one the index is built anew
-        beside the old, which readers go on using until it is complete.
+        beside the old, which readers go on using until it is complete. anew: so it is also where it is the same, and
+        `points` are all of them: an embedded shard keeps the bytes of points that were dropped from it.
         """
+
+    def remove(self, author: str) -> None:
+        """Take away all that is published for the author, there or not."""
 
     def state(self, author: str, schema: str | None = None) -> dict[str, str]:
         """point_hash by chunk_id, as published; empty where nothing is published or it is of another schema."""
