@@ -1,5 +1,6 @@
 """Taking in what was published, running the pipeline, and how it stands."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
@@ -13,20 +14,38 @@ QUARANTINE_ROWS = 20  # shown in a terminal
 
 @app.command("import")
 def import_(
-    file: Annotated[Path, typer.Argument(help="An export ZIP from LinkedIn, Medium, Substack or X.")],
+    file: Annotated[
+        Path, typer.Argument(help="An export ZIP from LinkedIn, Medium, Substack or X, or a bundle of `twin export`.")
+    ],
     author: Annotated[str | None, typer.Option(help="Whose it is; may be left out where there is one author.")] = None,
+    approve: Annotated[bool, typer.Option("--approve", help="Serve the model of a bundle from now on.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Take in an export; it is recognised by what is in it."""
+    """Take in an export or a bundle; it is recognised by what is in it."""
+    from twin_assets.core.bundles import import_bundle, is_bundle
     from twin_assets.core.collection import import_export
 
     workspace = open_workspace()
+    if is_bundle(file):
+        taken = import_bundle(workspace, file, author=author, approve=approve)
+        answer(asdict(taken), as_json, _show_imported)
+        return
     source = import_export(workspace, author or only_author(workspace), file)
     answer(
         source.model_dump(mode="json"),
         as_json,
         lambda value: typer.echo(f"{file.name} is a {value['platform']} export; `twin run` will read it."),
     )
+
+
+def _show_imported(value: dict[str, Any]) -> None:
+    typer.echo(
+        f"{value['author']}: version {value['version']} is {value['status']}, {value['passages'] or 0} passages."
+    )
+    for note in value["notes"]:
+        typer.echo(f"  {note}")
+    if value["status"] == "candidate":
+        typer.echo(f"`twin approve {value['author']} {value['version']}` serves it.")
 
 
 @app.command()

@@ -225,9 +225,9 @@ def _tokens(settings: Settings) -> str:
 
 
 def _export_ids(workspace: Workspace, author: Author, platform: Platform, source: Source, web: WebClient) -> set[str]:
-    """External ids an export holds; none where its file is gone."""
+    """External ids an export holds; where its file is gone, those that were read from it."""
     if not (workspace.settings.home / source.location).is_file():
-        return set()
+        return set(SourceStates(workspace.lake, author, source).listed)
     reading = Reading(author, source, {}, web, workspace.settings)
     return {event.document.external_id for event in collect_export(reading, platform) if isinstance(event, Found)}
 

@@ -23,7 +23,7 @@ from twin_assets.core.errors import UnknownAuthorError
 from twin_assets.core.lake import Derivation, Lake, derive, rows_frame
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from twin_assets.core.workspace import Workspace
 
@@ -104,6 +104,16 @@ def corpus_facts(lake: Lake, author: str) -> pl.DataFrame:
     return cleaned.select("document_id", "cleaned_hash").join(facts, on="document_id", how="left").select(
         *_FACTS, pl.coalesce("facts_hash", "cleaned_hash").alias("facts_hash")
     )  # fmt: skip
+
+
+def same_texts(lake: Lake, author: str, documents: "Sequence[str]") -> list[str]:
+    """These documents and all others of the author's that are cross-posts of them, or they of those."""
+    cleaned = lake.read("cleaned", author, columns=[*_TRAITS, "rejected"])
+    twins = cross_posts(cleaned.filter(pl.col("rejected").is_null()))
+    wanted = pl.col("document_id").is_in(documents) | pl.col("kept").is_in(documents)
+    groups = twins.filter(wanted)["kept"].unique()
+    found = twins.filter(pl.col("kept").is_in(groups.to_list()))["document_id"]
+    return sorted({*documents, *groups, *found})
 
 
 def _same(alive: pl.DataFrame, twins: pl.DataFrame) -> pl.DataFrame:

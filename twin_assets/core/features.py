@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from twin_assets.core.workspace import Workspace
 
 # Changes when the payload or the sparse vectors of a point would; the embedding model is named beside it.
-INDEX_LAYOUT = "2"
+INDEX_LAYOUT = "3"
 CHUNK_FIELDS = (
     "chunk_id", "chunk_hash", "text_hash", "document_id", "position", "category", "platform", "url", "title", "heading",
     "text", "start", "end", "published_at", "language", "addresses",
@@ -75,9 +75,12 @@ def update_embeddings(workspace: "Workspace", author: str, progress: Progress | 
     )  # fmt: skip
 
 
-def update_index(workspace: "Workspace", author: str, progress: Progress | None = None) -> IndexUpdate:
+def update_index(
+    workspace: "Workspace", author: str, progress: Progress | None = None, *, anew: bool = False
+) -> IndexUpdate:
     """Publish the chunks with their embeddings: what the index lacks, less what is gone; nothing if it is the same.
 
+    anew: publish all of them, so that no byte of what was dropped stays.
     Raises LakeError where a chunk has no embedding: update_embeddings() comes first.
     """
     lake, index, embedder = workspace.lake, workspace.index, workspace.embedder
@@ -85,13 +88,14 @@ def update_index(workspace: "Workspace", author: str, progress: Progress | None 
     chunks = lake.read("chunks", author, columns=["chunk_id", "chunk_hash", "text_hash"])
     state = index.state(author, schema)
     published = pl.DataFrame({"chunk_id": list(state), "chunk_hash": list(state.values())}, schema=_IDENTITY)
-    fresh = chunks.join(published, on=["chunk_id", "chunk_hash"], how="anti").sort("chunk_id")
+    fresh = chunks if anew else chunks.join(published, on=["chunk_id", "chunk_hash"], how="anti")
+    fresh = fresh.sort("chunk_id")
     removed = published.join(chunks, on="chunk_id", how="anti")["chunk_id"].sort().to_list()
     version = index.version(author)
     # A publish that was killed may have left all points and the version of the time before.
-    if fresh.height or removed or version is None or version != state_version(schema, state):
-        points = _points(lake, author, fresh, embedder, progress)
-        version = index.publish(author, points, removed, schema=schema)
+    if anew or fresh.height or removed or version is None or version != state_version(schema, state):
+        points = index_points(lake, author, fresh, embedder, progress)
+        version = index.publish(author, points, removed, schema=schema, anew=anew)
     return IndexUpdate(version, fresh.height, len(removed), chunks.height - fresh.height)
 
 
@@ -122,7 +126,7 @@ def corpus_version(lake: Lake, author: str, version: int | None = None) -> str:
     return content_hash(documents.sort(columns).rows())
 
 
-def _points(
+def index_points(
     lake: Lake, author: str, fresh: pl.DataFrame, embedder: "Embedder", progress: Progress | None
 ) -> Iterator[Point]:
     """Points of these chunks, a batch at a time, so that a large index never is in memory as a whole."""

@@ -48,13 +48,15 @@ class EdgeIndex:
         self._private: files.PrivateFolder | None = None
         self._lock = threading.Lock()
 
-    def publish(self, author: str, points: Iterable[Point], removed: Sequence[str], *, schema: str) -> str:
+    def publish(
+        self, author: str, points: Iterable[Point], removed: Sequence[str], *, schema: str, anew: bool = False
+    ) -> str:
         """See Index.publish. Another writer of the same author is waited for."""
         folder = self._folder(author)
         with files.writer_lock(folder):
             current = files.read_pointer(folder)
             files.remove_unnamed(folder, current)
-            base = current if current is not None and self._is_of(current, schema) else None
+            base = current if current is not None and self._is_of(current, schema) and not anew else None
             with _Writer(folder, base, self.quantization) as writer:
                 writer.drop(removed)
                 iterator = iter(points)
@@ -66,6 +68,15 @@ class EdgeIndex:
             files.swap_pointer(folder, published)
             files.remove_unnamed(folder, published)
             return published.version
+
+    def remove(self, author: str) -> None:
+        """See Index.remove."""
+        folder = self._folder(author)
+        if folder.is_dir():
+            with files.writer_lock(folder):
+                (folder / files.POINTER).unlink(missing_ok=True)
+                files.remove_unnamed(folder, None)
+            files.remove(folder)
 
     def state(self, author: str, schema: str | None = None) -> dict[str, str]:
         """See Index.state."""

@@ -46,8 +46,13 @@ class ServerIndex:
         self.client = client
         self.quantization = quantization
 
-    def publish(self, author: str, points: Iterable[Point], removed: Sequence[str], *, schema: str) -> str:
-        """See Index.publish. Points appear as they are written; the version is recorded when all are there."""
+    def publish(
+        self, author: str, points: Iterable[Point], removed: Sequence[str], *, schema: str, anew: bool = False
+    ) -> str:
+        """See Index.publish. Points appear as they are written; the version is recorded when all are there.
+
+        anew: makes no difference, as a server frees the space of dropped points itself.
+        """
         places = {name: self._place(name, schema) for name in COLLECTIONS.values()}
         iterator = iter(points)
         while batch := list(islice(iterator, UPSERT_BATCH)):
@@ -65,6 +70,16 @@ class ServerIndex:
         for place in existing - set(places.values()):
             self._delete(place, models.FilterSelector(filter=tenant_condition(author)))
         return version
+
+    def remove(self, author: str) -> None:
+        """See Index.remove."""
+        for place in self._existing():
+            self._delete(place, models.FilterSelector(filter=tenant_condition(author)))
+        aliases = [models.DeleteAlias(alias_name=_alias(name, author)) for name in COLLECTIONS.values()]
+        gone = [models.DeleteAliasOperation(delete_alias=alias) for alias in aliases]
+        self._call(self.client.update_collection_aliases, gone)
+        if self._recorded(author) is not None:
+            self._delete(PUBLICATIONS, models.PointIdsList(points=[_record_id(author)]))
 
     def state(self, author: str, schema: str | None = None) -> dict[str, str]:
         """See Index.state."""

@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from twin_assets.core.authors import Author, Source
-from twin_assets.core.documents import RawDocument
+from twin_assets.core.documents import RawDocument, content_hash
 from twin_assets.core.errors import SourceError
 from twin_assets.core.lake import Lake, json_text
 from twin_assets.core.sources.base import is_export, plain_words
@@ -97,6 +97,7 @@ class Ledger:
         self._lake = lake
         self._author = author.id
         self._source = source.key
+        self._platform = source.platform
         self._states = states
         self._of_platform = pl.col("platform") == source.platform
         flags = (pl.col("removed_at").is_null(), pl.col("quarantine").is_not_null())
@@ -107,6 +108,7 @@ class Ledger:
             for name, held_by, raw_hash, live, quarantined in frame.select(*columns[:3], *flags).iter_rows()
         }
         self._stored = set(self._rows)
+        self._forgotten = set(lake.read("forgotten", author.id, columns=["document_id"])["document_id"])
         self._held = set(states.listed) | {
             name for name, row in self._rows.items() if row.live and row.source == self._source
         }
@@ -137,11 +139,16 @@ class Ledger:
         )
 
     def found(self, document: RawDocument, replaces: Sequence[str] = ()) -> None:
-        """Take in a document as the source has it now; its second appearance in one reading says nothing new."""
+        """Take in a document as the source has it now; its second appearance in one reading says nothing new, and
+        what the author had forgotten (see forgetting.py) stays so."""
         name, raw_hash = document.external_id, document.raw_hash
         if name in self._now:
             return
         self._now[name] = raw_hash[:SHORT_HASH]
+        # Under a name it had before as well: sources call a document differently once they know more of it.
+        names = {content_hash(self._author, self._platform, other) for other in replaces}
+        if not self._forgotten.isdisjoint({document.document_id, *names}):
+            return
         row = self._rows.get(name)
         if row is None or not row.live:
             verdict = "new"

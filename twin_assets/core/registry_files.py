@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 # Weights come and go as safetensors only: the other formats run code when they are opened.
 UNSAFE_SUFFIXES = frozenset({".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt"})
+TEXT_SUFFIXES = frozenset({".json", ".jsonl", ".txt", ".md", ".csv", ".html", ".yaml", ".yml"})
+MODEL = "model"  # the folder of a run's weights
 BUSY_SECONDS = 30  # that a database in use is waited for
 
 
@@ -30,53 +32,97 @@ def refuse_unsafe(folder: Path) -> Path:
     return folder
 
 
-def model_folder(client: "MlflowClient", models_folder: Path, name: str, found: "ModelVersion") -> Path:
-    """Folder of a version's weights, fetched to models_folder/downloads where the store is remote.
+class RunFiles:
+    """The artifacts of one MLflow run, on this machine or on a server.
+
+    name: of the experiment. A local run's files are looked for under models_folder first, where a home that was moved
+    or copied has them, and then where the run says.
+    """
+
+    def __init__(self, client: "MlflowClient", models_folder: Path, name: str, run_id: str) -> None:
+        self._client, self._run_id = client, run_id
+        self._uri = str(client.get_run(run_id).info.artifact_uri)
+        said, here = urlparse(self._uri), models_folder / "artifacts" / name / run_id / "artifacts"
+        local = said.scheme in ("", "file")
+        self.local = (here if here.is_dir() else Path(unquote(said.path))) if local else None
+
+    def texts(self, folder: str = "") -> list[str]:
+        """Paths of text artifacts below a folder, the model's own aside."""
+        if self.local is not None:
+            found = [path.relative_to(self.local) for path in (self.local / folder).rglob("*") if path.is_file()]
+            names = [path.as_posix() for path in found]
+        else:
+            names = self._remote_names(folder)
+        return sorted(n for n in names if Path(n).suffix in TEXT_SUFFIXES and not n.startswith(f"{MODEL}/"))
+
+    def read(self, path: str) -> str | None:
+        """A text artifact, None where there is none."""
+        if self.local is not None:
+            place = self.local / path
+            return place.read_text(encoding="utf-8", errors="replace") if place.is_file() else None
+        if path not in self.texts(path.rpartition("/")[0]):
+            return None
+        with tempfile.TemporaryDirectory() as scratch:
+            fetched = self._client.download_artifacts(self._run_id, path, scratch)
+            return Path(fetched).read_text(encoding="utf-8", errors="replace")
+
+    def read_json(self, path: str) -> dict[str, Any] | None:
+        """A JSON artifact, None where there is none."""
+        text = self.read(path)
+        return None if text is None else dict(json.loads(text))
+
+    def write(self, path: str, content: str | bytes) -> None:
+        """Put an artifact in place of what was there."""
+        data = content.encode("utf-8") if isinstance(content, str) else content
+        with tempfile.TemporaryDirectory() as scratch:
+            file = Path(scratch) / Path(path).name
+            file.write_bytes(data)
+            if self.local is None:
+                self._client.log_artifact(self._run_id, str(file), path.rpartition("/")[0] or None)
+                return
+        target = self.local / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.with_name(f".{target.name}.tmp")
+        temporary.write_bytes(data)
+        os.replace(temporary, target)
+
+    def delete(self, path: str) -> None:
+        """Delete an artifact or a folder of them, there or not; raises ModelError where the store refuses."""
+        from mlflow.exceptions import MlflowException
+        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+        if self.local is not None:
+            place = self.local / path
+            shutil.rmtree(place) if place.is_dir() else place.unlink(missing_ok=True)
+            return
+        try:
+            get_artifact_repository(self._uri).delete_artifacts(path)
+        except (MlflowException, NotImplementedError, OSError) as error:
+            raise ModelError(
+                f"{path} of run {self._run_id} could not be deleted from the MLflow server's store; "
+                f"delete it there and run this again: {error}"
+            ) from error
+
+    def _remote_names(self, folder: str) -> list[str]:
+        names: list[str] = []
+        for entry in self._client.list_artifacts(self._run_id, folder or None):
+            if not entry.is_dir:
+                names.append(str(entry.path))
+            elif entry.path != MODEL:
+                names += self._remote_names(str(entry.path))
+        return names
+
+
+def model_folder(files: RunFiles, client: "MlflowClient", downloads: Path, found: "ModelVersion") -> Path:
+    """Folder of a version's weights, fetched to `downloads` where the store is remote.
 
     Raises ModelError where they are gone or in a format that can run code.
     """
-    for place in _local_artifacts(client, models_folder, name, found):
-        if (place / "model").is_dir():
-            return refuse_unsafe(place / "model")
-    target = models_folder / "downloads" / name / found.version
-    if not target.is_dir():
-        _download(client, found, target)
-    return refuse_unsafe(target)
-
-
-def delete_model(client: "MlflowClient", models_folder: Path, name: str, found: "ModelVersion") -> None:
-    """Delete a version's weights here and in the store; raises ModelError where the store refuses."""
-    from mlflow.exceptions import MlflowException
-    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-
-    shutil.rmtree(models_folder / "downloads" / name / found.version, ignore_errors=True)
-    local = _local_artifacts(client, models_folder, name, found)
-    for place in local:
-        shutil.rmtree(place / "model", ignore_errors=True)
-    if not local:
-        try:
-            get_artifact_repository(str(client.get_run(found.run_id).info.artifact_uri)).delete_artifacts("model")
-        except (MlflowException, NotImplementedError, OSError) as error:
-            raise ModelError(
-                f"The weights of version {found.version} of {found.author!r} could not be deleted from the MLflow "
-                f"server's store; delete them there and run this again: {error}"
-            ) from error
-
-
-def read_json(client: "MlflowClient", run_id: str, path: str) -> dict[str, Any] | None:
-    """A JSON artifact of a run, None where there is none."""
-    if not any(entry.path == path for entry in client.list_artifacts(run_id, path.rpartition("/")[0])):
-        return None
-    with tempfile.TemporaryDirectory() as scratch:
-        fetched = client.download_artifacts(run_id, path, scratch)
-        return dict(json.loads(Path(fetched).read_text(encoding="utf-8")))
-
-
-def read_jsons(client: "MlflowClient", run_id: str, folder: str) -> dict[str, dict[str, Any]]:
-    """The JSON artifacts in a folder of a run, by name."""
-    paths = [str(entry.path) for entry in client.list_artifacts(run_id, folder)]
-    found = {Path(path).stem: read_json(client, run_id, path) for path in paths if path.endswith(".json")}
-    return {name: value for name, value in found.items() if value is not None}
+    if files.local is not None and (files.local / MODEL).is_dir():
+        return refuse_unsafe(files.local / MODEL)
+    if not downloads.is_dir():
+        _download(client, found, downloads)
+    return refuse_unsafe(downloads)
 
 
 def remove_experiment(client: "MlflowClient", tracking_uri: str, name: str) -> None:
@@ -98,7 +144,7 @@ def remove_experiment(client: "MlflowClient", tracking_uri: str, name: str) -> N
     for experiment in experiments:
         number = str(experiment.experiment_id)
         client.delete_traces(number, max_timestamp_millis=2**62)
-        runs = [run.info.run_id for run in _all_runs(client, number)]
+        runs = [run.info.run_id for run in all_runs(client, number)]
         if experiment.lifecycle_stage == "active":
             client.delete_experiment(number)
         if not tracking_uri.startswith(("http://", "https://")):
@@ -107,7 +153,7 @@ def remove_experiment(client: "MlflowClient", tracking_uri: str, name: str) -> N
             store._hard_delete_experiment(number)
 
 
-def _all_runs(client: "MlflowClient", experiment: str) -> list[Any]:
+def all_runs(client: "MlflowClient", experiment: str) -> list[Any]:
     from mlflow.entities import ViewType
 
     runs: list[Any] = []
@@ -127,15 +173,6 @@ def vacuum(database: Path) -> None:
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         except sqlite3.OperationalError as error:
             raise ModelError(f"{database} is in use and keeps deleted bytes; run this again later: {error}") from error
-
-
-def _local_artifacts(client: "MlflowClient", models_folder: Path, name: str, found: "ModelVersion") -> list[Path]:
-    """Where the artifacts of a version's run lie on this machine, none where the store is remote."""
-    uri = urlparse(str(client.get_run(found.run_id).info.artifact_uri))
-    if uri.scheme not in ("", "file"):
-        return []
-    # The second is where a home that was moved has its artifacts now.
-    return [Path(unquote(uri.path)), models_folder / "artifacts" / name / found.run_id / "artifacts"]
 
 
 def _download(client: "MlflowClient", found: "ModelVersion", target: Path) -> None:

@@ -4,8 +4,7 @@ import json
 import logging
 import os
 import shutil
-import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -14,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlparse
 
 from twin_assets.core.errors import ModelError, UnknownModelError
+from twin_assets.core.lake import json_text
 from twin_assets.core.registry_files import (
-    delete_model,
+    MODEL,
+    RunFiles,
+    all_runs,
     model_folder,
-    read_json,
-    read_jsons,
     refuse_unsafe,
     remove_experiment,
     vacuum,
@@ -100,6 +100,19 @@ class Versions:
         """Close a run."""
         self._client.set_terminated(run_id, "FAILED" if failed else "FINISHED")
 
+    def tag_run(self, run_id: str, tags: Mapping[str, str]) -> None:
+        """Set tags of a run."""
+        from mlflow.entities import RunTag
+
+        self._client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+
+    def runs(self, author: str, kind: str) -> list[Any]:
+        """MLflow's runs of an author with this value of tag `twin.kind` that ended well, newest first."""
+        if not self._exists:
+            return []
+        wanted = f"tags.`twin.kind` = '{kind}' and attributes.status = 'FINISHED'"
+        return list(self._client.search_runs([self.experiment(author)], wanted, max_results=1000))
+
     def register(
         self,
         author: str,
@@ -124,7 +137,7 @@ class Versions:
         from mlflow.exceptions import MlflowException
 
         refuse_unsafe(folder)
-        self._client.log_artifacts(run_id, str(folder), "model")
+        self._client.log_artifacts(run_id, str(folder), MODEL)
         self.log_metrics(run_id, metrics)
         name = self.experiment_name(author)
         try:
@@ -144,7 +157,7 @@ class Versions:
             "fingerprint": fingerprint,
             "metrics": json.dumps(dict(metrics)),
         }
-        source = f"{self._client.get_run(run_id).info.artifact_uri}/model"
+        source = f"{self._client.get_run(run_id).info.artifact_uri}/{MODEL}"
         made = self._client.create_model_version(name, source, run_id, tags=tags)
         return self.get(author, str(made.version))
 
@@ -194,12 +207,10 @@ class Versions:
     ) -> None:
         """Keep an evaluation with its version: the report as JSON under a name, headline figures, files (plots)."""
         found = self.get(author, version)
+        artifacts = self._files(author, found.run_id)
         for file, content in (files or {}).items():
-            with tempfile.TemporaryDirectory() as scratch:
-                path = Path(scratch) / file
-                path.write_bytes(content)
-                self._client.log_artifact(found.run_id, str(path), "evaluation")
-        self._client.log_dict(found.run_id, dict(report), f"evaluation/{name}.json")
+            artifacts.write(f"evaluation/{file}", content)
+        artifacts.write(f"evaluation/{name}.json", json_text(report))
         if metrics:
             merged = {**found.metrics, **metrics}
             self.log_metrics(found.run_id, metrics)
@@ -207,30 +218,49 @@ class Versions:
 
     def report(self, author: str, version: str, name: str = "report") -> dict[str, Any] | None:
         """The version's evaluation of that name, None where it has none."""
-        return read_json(self._client, self.get(author, version).run_id, f"evaluation/{name}.json")
+        return self._files(author, self.get(author, version).run_id).read_json(f"evaluation/{name}.json")
 
     def reports(self, author: str, version: str) -> dict[str, dict[str, Any]]:
         """All evaluations of a version by name."""
-        return read_jsons(self._client, self.get(author, version).run_id, "evaluation")
+        files = self._files(author, self.get(author, version).run_id)
+        paths = [path for path in files.texts("evaluation") if path.endswith(".json")]
+        return {Path(path).stem: value for path in paths if (value := files.read_json(path)) is not None}
 
     def record_lineage(self, author: str, version: str, value: Mapping[str, Any]) -> None:
         """Keep with a version what it was made from, for when its dataset cannot be read any more."""
-        self._client.log_dict(self.get(author, version).run_id, dict(value), LINEAGE)
+        self._files(author, self.get(author, version).run_id).write(LINEAGE, json_text(value))
 
     def recorded_lineage(self, author: str, version: str) -> dict[str, Any] | None:
         """What record_lineage() kept, None where nothing."""
-        return read_json(self._client, self.get(author, version).run_id, LINEAGE)
+        return self._files(author, self.get(author, version).run_id).read_json(LINEAGE)
 
     def folder(self, author: str, version: str) -> Path:
         """Folder of a version's files: `adapter/`, and `base/` for a nano; safetensors only, checked.
 
         A remote registry's files are fetched once, into models_folder/downloads.
         """
-        return model_folder(self._client, self.models_folder, self.experiment_name(author), self.get(author, version))
+        found = self.get(author, version)
+        return model_folder(self._files(author, found.run_id), self._client, self._downloads(found), found)
 
     def delete_files(self, author: str, version: str) -> None:
         """Delete a version's weights; the version stays in the registry and says what it was."""
-        delete_model(self._client, self.models_folder, self.experiment_name(author), self.get(author, version))
+        found = self.get(author, version)
+        shutil.rmtree(self._downloads(found), ignore_errors=True)
+        self._files(author, found.run_id).delete(MODEL)
+
+    def scrub(self, author: str, clean: Callable[[str], str | None]) -> None:
+        """Put every text artifact of the author's runs, models aside, through `clean`: what it gives is kept instead,
+        and where it gives None the artifact is deleted."""
+        experiment = self._client.get_experiment_by_name(self.experiment_name(author)) if self._exists else None
+        for run in all_runs(self._client, str(experiment.experiment_id)) if experiment is not None else ():
+            files = self._files(author, run.info.run_id)
+            for path in files.texts():
+                before = files.read(path) or ""
+                after = clean(before)
+                if after is None:
+                    files.delete(path)
+                elif after != before:
+                    files.write(path, after)
 
     def remove_author(self, author: str) -> None:
         """Delete everything of an author: versions, runs, traces and their files; nothing happens where nothing is."""
@@ -280,6 +310,12 @@ class Versions:
             created_at=datetime.fromtimestamp(entry.creation_timestamp / 1000, UTC),
             metrics=json.loads(tags.get("metrics", "{}")),
         )
+
+    def _files(self, author: str, run_id: str) -> RunFiles:
+        return RunFiles(self._client, self.models_folder, self.experiment_name(author), run_id)
+
+    def _downloads(self, found: ModelVersion) -> Path:
+        return self.models_folder / "downloads" / self.experiment_name(found.author) / found.version
 
     @staticmethod
     def experiment_name(author: str) -> str:

@@ -66,6 +66,15 @@ def plan_removal(workspace: "Workspace", author_id: str, key: str) -> Removal:
     return _told(workspace, key, _plan(workspace, author, key))
 
 
+def documents_of(workspace: "Workspace", author_id: str, key: str) -> list[str]:
+    """Ids of the documents that go with a source, those that were removed at their source before as well."""
+    plan = _plan(workspace, workspace.authors.get(author_id), key)
+    rows = workspace.lake.read(
+        "raw_documents", author_id, columns=["document_id"], where=pl.col("source").is_in(plan.keys) & ~_live()
+    )
+    return sorted({*plan.doomed, *rows["document_id"]})
+
+
 def remove_source(workspace: "Workspace", author_id: str, key: str) -> Removal:
     """Take a source (by its Source.key) away from the author, and say what that did.
 
