@@ -84,6 +84,7 @@ def test_what_does_not_fit_is_asked_for_again_with_the_reason(server, endpoint, 
     server.fail(fault, times=None)
     with pytest.raises(EndpointAnswerError, match="3 attempts") as caught:
         endpoint.complete(ASKED, Verdict)
+    assert isinstance(caught.value.usage, Usage)
     assert caught.value.usage.requests == 3
 
 

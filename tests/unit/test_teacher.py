@@ -85,15 +85,15 @@ def test_a_teacher_that_fails_is_replaced_and_asked_again(taught, server, fault)
     done = datasets.update_samples(taught, AUTHOR.id).teaching
     samples = used(taught)
     assert samples["instructed_by"].null_count() == samples.height
-    assert samples["instruction"].str.len_chars().min() > 5
+    assert (samples["instruction"].str.len_chars() > 5).all()
     assert done.written == 0
     assert sum(done.fallen_back.values()) == done.wanted == samples.height
     asked = len(server.requests)
     assert asked <= 70, "it is left alone after some failures in a row"
     server.recover()
-    done = datasets.update_samples(taught, AUTHOR.id)
-    assert done.teaching.written == samples.height
-    assert done.derivation.changed == samples["document_id"].n_unique()
+    second = datasets.update_samples(taught, AUTHOR.id)
+    assert second.teaching.written == samples.height
+    assert second.derivation.changed == samples["document_id"].n_unique()
 
 
 def test_one_bad_answer_costs_one_instruction(taught, server):
@@ -125,18 +125,19 @@ def test_a_copied_text_is_no_instruction():
 
 def test_a_budget_ends_a_run_and_the_next_goes_on(taught, server):
     most = teacher.estimated_cost(teacher.Request("post", "", "", "x" * 600), taught.settings)
-    bounded = again(taught, teacher_budget=5 * most)
+    bounded = again(taught, teacher_budget=2 * most)
     first = datasets.update_samples(bounded, AUTHOR.id).teaching
     assert 0 < first.written < first.wanted
     assert first.fallen_back == {"beyond the budget of a run": first.wanted - first.written}
-    assert first.cost <= 5 * most
+    assert first.cost <= 2 * most
     second = datasets.update_samples(bounded, AUTHOR.id).teaching
     assert second.wanted == first.wanted - first.written
     assert second.written > 0
 
 
 def test_a_killed_run_keeps_what_it_has(taught, server, monkeypatch):
-    append, written = taught.lake.append, []
+    append = taught.lake.append
+    written: list[dict] = []
 
     def dying(table, rows):
         if table == "instructions" and len(written) >= 1:

@@ -75,6 +75,8 @@ def _named(lake: Lake, author: str, name: str) -> tuple[Literal["document", "tar
         found = documents.filter(pl.col("url") == name)["document_id"].to_list()
         if len(found) == 1:
             return "document", str(found[0])
+    elif name in documents["document_id"]:
+        return "document", name
     elif len(name) >= LEAST_DIGITS:
         samples = lake.read("samples", author, columns=["sample_id", "target"])
         samples = samples.filter(pl.col("sample_id").str.starts_with(name))
