@@ -1,6 +1,7 @@
 """Tiny random models for serving tests: a tokenizer, a Llama of a few thousand weights and LoRA adapters on it."""
 
 from pathlib import Path
+from typing import Any
 
 from twin_assets.core.registry import ModelVersion, Registry
 
@@ -54,13 +55,16 @@ def make_adapter(base: Path, folder: Path, seed: int) -> Path:
     return folder
 
 
-def register(registry: Registry, author: str, folder: Path, fingerprint: str) -> ModelVersion:
-    """Register `folder` (base/ and adapter/) as a nano version of the author."""
+def register(registry: Registry, author: str, folder: Path, fingerprint: str, **changes: Any) -> ModelVersion:
+    """Register `folder` (base/ and adapter/) as a nano version of the author; changes: of what it was made from."""
     run = registry.start_run(author, "test", {})
     version = registry.register(
-        author, run_id=run, folder=folder, base_model="nano", base_identity="nano", is_nano=True,
-        dataset_version="d1", dataset_delta_version=0, corpus_version="c1", code_version="t1", fingerprint=fingerprint,
-        metrics={},
+        author, run_id=run, folder=folder,
+        **{
+            "base_model": "nano", "base_identity": "nano", "is_nano": True, "dataset_version": "d1",
+            "dataset_delta_version": 0, "corpus_version": "c1", "code_version": "t1", "fingerprint": fingerprint,
+            "metrics": {}, **changes,
+        },
     )  # fmt: skip
     registry.end_run(run)
     return version

@@ -2,7 +2,7 @@
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, SecretStr, field_validator, model_validator
@@ -57,6 +57,13 @@ class Settings(BaseSettings):
     forget_policy: Literal["withdraw", "retrain", "keep"] = Field(
         default="withdraw",
         description="What becomes of models that learned a forgotten document: withdraw | retrain (and train anew) | keep.",
+    )
+    training_recipe: dict[str, Any] = Field(
+        default_factory=dict,
+        description='Numbers of the training set otherwise, as JSON: {"rank": 32, "method": "dora"}; see docs.',
+    )
+    training_launcher: Path | None = Field(
+        default=None, description="accelerate configuration (deploy/accelerate/…) of a training in several processes."
     )
     training_minutes: float = Field(default=1.0, description="Time budget of one training of the nano model.")
 
@@ -127,8 +134,11 @@ class Settings(BaseSettings):
     context_share: float = Field(
         default=0.3, ge=0, le=1, description="Share of samples that carry passages of the author's other documents."
     )
-    preference_answers: int = Field(
-        default=32, ge=0, description="Answers of the base model (never of nano) set against the author's words."
+    preference_answers: int | None = Field(
+        default=None,
+        ge=0,
+        description="Answers of the base model (never of nano) set against the author's words; unset: 32, as soon as "
+        "the author's own pairs are enough for preference tuning.",
     )
 
     allowed_hosts: str = Field(

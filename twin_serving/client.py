@@ -128,6 +128,18 @@ class TwinClient:
         """One chat completion (OpenAI's answer); model is author, author@version or author@base."""
         return self._request("POST", "/v1/chat/completions", json={"model": model, "messages": messages, **options})
 
+    def report(self, author: str, version: str) -> dict[str, Any]:
+        """A version's evaluation, with the gate's reasons and what was decided."""
+        return self._request("GET", f"{_twin(author)}/models/{quote(version, safe='')}/report")
+
+    def training(self, author: str) -> dict[str, Any]:
+        """Whether a training would start by itself now (wanted, reason), and the rules of it and of the gate."""
+        return self._request("GET", f"{_twin(author)}/training")
+
+    def set_rules(self, author: str, kind: str, values: dict[str, Any]) -> dict[str, Any]:
+        """Set the author's own rules of kind "gate" or "training" ({}: the deployment's); answers as training()."""
+        return self._request("PUT", f"{_twin(author)}/rules/{kind}", json=values)
+
     def approve(self, author: str, version: str, reason: str = "approved by hand") -> dict[str, Any]:
         """Serve this version from now on."""
         return self._decide(author, f"models/{quote(version, safe='')}/approve", reason)

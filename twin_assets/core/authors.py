@@ -11,6 +11,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from twin_assets.core.errors import ConfigurationError, UnknownAuthorError
+from twin_assets.core.rules import GateRules, TrainingRules
 
 AUTHOR_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
@@ -49,6 +50,8 @@ class Author(BaseModel):
         default=(), description="the author's own published e-mail addresses and phone numbers, which are not redacted"
     )
     schedule: str | None = Field(default=None, description="cron expression of automatic collection; None: off")
+    gate: GateRules = Field(default_factory=GateRules, description="rules of the gate that are this author's own")
+    training: TrainingRules = Field(default_factory=TrainingRules, description="likewise, when training starts")
 
     @field_validator("id")
     @classmethod

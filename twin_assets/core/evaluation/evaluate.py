@@ -1,32 +1,34 @@
-"""evaluate(): a model version on held-out documents, through the server that would serve it."""
+"""evaluate(): a model version on held-out documents, beside what it has to beat, through the server that would serve
+it."""
 
-import statistics
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 
 from twin_assets.core.datasets import Dataset, load_dataset
 from twin_assets.core.documents import content_hash
-from twin_assets.core.errors import ServingError, TooLittleTextError
+from twin_assets.core.errors import TooLittleTextError, TwinError
+from twin_assets.core.evaluation.held_out import Progress, held_out_loss, kept_held_out
+from twin_assets.core.evaluation.intervals import Interval, share_less
+from twin_assets.core.evaluation.judge import NO_JUDGE, NOT_JUDGED, OF_RETRIEVAL, judge
+from twin_assets.core.evaluation.measures import Measure, Measured, answer_of, compared
 from twin_assets.core.evaluation.plots import report_plot
-from twin_assets.core.evaluation.report import EVALUATION_VERSION, Answer, HeldOut, Report, TextFigures
-from twin_assets.core.evaluation.similarity import JUDGED, NO_JUDGE, similarities
-from twin_assets.core.overlap import VerbatimIndex
-from twin_assets.core.prompts import Message, messages
-from twin_assets.core.registry import ModelVersion
-from twin_assets.core.voice import SCORED_WORDS, VoiceScorer
+from twin_assets.core.evaluation.report import (
+    EVALUATION_VERSION,
+    Answer,
+    Champion,
+    HeldOut,
+    Report,
+    System,
+)
 
 if TYPE_CHECKING:
+    from twin_assets.core.evaluation.judge import Judgement
+    from twin_assets.core.registry import ModelVersion
     from twin_assets.core.workspace import Workspace
-
-# (conversation, most tokens to answer with) -> answer
-Chat = Callable[[Sequence[Message], int], str]
-Progress = Callable[[str, float], None]
-
-HELD_OUT_SAMPLES = 100
 
 
 class Effort(NamedTuple):
@@ -39,69 +41,57 @@ class Effort(NamedTuple):
 NANO_EFFORT, STANDARD_EFFORT = Effort(4, 80), Effort(12, 300)
 
 
+@dataclass
+class Written:
+    """What the systems wrote to the same held-out instructions.
+
+    contexts: the passages they were given, by sample id; left_out: systems and the reason they wrote nothing.
+    """
+
+    answers: dict[System, list[Answer]]
+    contexts: dict[str, list[str]] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
+
+
+# From the samples to what every system writes to them; asked only where something is really evaluated.
+Writer = Callable[[pl.DataFrame], Written]
+
+
 def evaluate(
     workspace: "Workspace",
     author: str,
     version: str,
-    chat: Chat | str | None,
+    write: Writer,
     *,
-    assembled: Mapping[str, str] | None = None,
     progress: Progress | None = None,
 ) -> Report:
-    """Evaluate a version on the author's present dataset and keep the report with it in the registry.
+    """Evaluate a version on the author's present dataset, and keep the report with it in the registry.
 
-    chat: answers a conversation, or the base URL of an OpenAI-compatible server on which the author is a model; None
-    measures the loss alone (a champion on a new test set). assembled: drafts for evaluation_samples() by sample id.
-    A report on the same dataset version is returned as it is, unless it lacks what is asked for now. progress: told
-    each stage and the share of it that is done.
+    The same samples for the candidate, the version that is served (champion), the stock base with retrieval and
+    few-shot examples (baseline) and the assembled drafts. A report on the same dataset against the same champion is
+    returned as it is, unless a judge that is set now was missing or failed. Recorded as the last step: what is killed
+    before leaves no report. progress: told each stage and the share of it that is done.
     Raises UnknownModelError, ServingError where the server does not answer, TooLittleTextError without held-out texts.
     """
     registry = workspace.registry
     found = registry.get(author, version)
     dataset = load_dataset(workspace.lake, author)
-    cached = _cached(workspace, found, dataset, chat is not None, assembled is not None)
+    approved = registry.approved(author)
+    rival = approved if approved is not None and approved.version != version else None
+    cached = _cached(workspace, found, dataset, rival)
     if cached is not None:
         return cached
     samples = evaluation_samples(dataset, found.is_nano)
-    name = workspace.authors.get(author).name
-    left_out = dict.fromkeys(JUDGED, NO_JUDGE)
-    answers = [] if chat is None else _answers(_as_chat(chat, author), name, samples, found.is_nano, progress)
-    if chat is None:
-        left_out["generated"] = "evaluated without a server: held-out loss only"
-    if assembled is None:
-        left_out["assembled"] = "no assembled drafts were handed in"
-    measure = _Measure(workspace, dataset, left_out)
-    targets = dict(samples.select("sample_id", "target").iter_rows())
-    generated = measure({a.sample_id: a.text for a in answers}, targets) if answers else None
-    if generated is not None and found.is_nano:
-        generated = generated.model_copy(update={"voice": None})
-        left_out["generated_voice"] = "nano strings the author's syllables together: it measures 100 and says nothing"
-    report = Report(
-        author=author,
-        version=version,
-        base_model=found.base_model,
-        is_nano=found.is_nano,
-        dataset_version=dataset.version,
-        evaluated_at=datetime.now(UTC),
-        held_out=held_out_loss(workspace, found, name, dataset, progress),
-        generated=generated,
-        assembled=measure(assembled, targets) if assembled else None,
-        own=measure(targets, None),
-        median_seconds=statistics.median(a.seconds for a in answers) if answers else None,
-        left_out=left_out,
-        answers=answers,
+    written = write(samples)
+    left_out = dict(written.left_out)
+    held_out = held_out_loss(workspace, found, dataset, progress)
+    champion = None if rival is None else _champion_loss(workspace, rival, dataset, left_out, progress)
+    judgement = judge(workspace.settings, workspace.embedder, _judged(written), written.contexts)
+    report = _report(workspace, found, dataset, samples, written, judgement, held_out, champion, left_out)
+    registry.record_report(
+        author, version, report.model_dump(mode="json"), report.metrics(), {"report.png": report_plot(report)}
     )
-    content = report.model_dump(mode="json")
-    if chat is None:
-        registry.record_report(author, version, content, name=_loss_only(dataset))
-    else:
-        registry.record_report(author, version, content, report.metrics(), {"report.png": report_plot(report)})
     return report
-
-
-def _loss_only(dataset: Dataset) -> str:
-    # Beside the version's own report, which it was approved by, not in its place.
-    return f"report-{dataset.version[:12]}"
 
 
 def evaluation_samples(dataset: Dataset, is_nano: bool) -> pl.DataFrame:
@@ -111,126 +101,120 @@ def evaluation_samples(dataset: Dataset, is_nano: bool) -> pl.DataFrame:
         raise TooLittleTextError(
             f"There is no held-out text of {dataset.author!r} to evaluate on; add more of their writing."
         )
-    effort = NANO_EFFORT if is_nano else STANDARD_EFFORT
+    effort = effort_of(is_nano)
     drawn = sorted(test["sample_id"].to_list(), key=lambda sample_id: content_hash("evaluation", sample_id))
     return test.filter(pl.col("sample_id").is_in(drawn[: effort.samples]))
 
 
-def held_out_loss(
-    workspace: "Workspace", version: ModelVersion, name: str, dataset: Dataset, progress: Progress | None = None
-) -> HeldOut:
-    """Loss of a version, with its adapter and without, on the dataset's test split (at most 100 samples of it)."""
-    from twin_assets.core.training.loading import load_version
-    from twin_assets.core.training.loss import answer_loss
-    from twin_assets.core.training.recipes import recipe_for
-    from twin_assets.core.training.threads import fastest_threads
+def effort_of(is_nano: bool) -> Effort:
+    """How many texts a model of this kind writes for its evaluation, and how long."""
+    return NANO_EFFORT if is_nano else STANDARD_EFFORT
 
-    test = dataset.split("test")
-    drawn = sorted(test["sample_id"].to_list(), key=lambda sample_id: content_hash("held-out", sample_id))
-    test = test.filter(pl.col("sample_id").is_in(drawn[:HELD_OUT_SAMPLES]))
-    length = recipe_for("nano" if version.is_nano else "hub").length
 
-    def report(done: int, total: int) -> None:
-        if progress is not None:
-            progress("measuring held-out loss", done / total)
+def _champion_loss(
+    workspace: "Workspace",
+    rival: "ModelVersion",
+    dataset: Dataset,
+    left_out: dict[str, str],
+    progress: Progress | None,
+) -> Champion | None:
+    try:
+        return Champion(version=rival.version, held_out=kept_held_out(workspace, rival, dataset, progress))
+    except TwinError as error:
+        left_out["champion_loss"] = f"version {rival.version}, which is served, could not be measured: {error}"
+        return None
 
-    model, tokenizer = load_version(workspace, version)
-    with fastest_threads():
-        tuned = answer_loss(model, tokenizer, name, test, max_length=length, progress=report)
-        with model.disable_adapter():
-            base = answer_loss(model, tokenizer, name, test, max_length=length)
-    return HeldOut(
-        samples=tuned.samples,
-        tokens=tuned.tokens,
-        characters=tuned.characters,
-        loss=tuned.per_token,
-        loss_base=base.per_token,
-        loss_per_character=tuned.per_character,
+
+def _judged(written: Written) -> dict[str, list[Answer]]:
+    return {name: answers for name, answers in written.answers.items() if name != "assembled"}
+
+
+def _report(
+    workspace: "Workspace",
+    found: "ModelVersion",
+    dataset: Dataset,
+    samples: pl.DataFrame,
+    written: Written,
+    judgement: "Judgement",
+    held_out: HeldOut,
+    champion: Champion | None,
+    left_out: dict[str, str],
+) -> Report:
+    left_out |= judgement.left_out
+    measure = Measure(workspace.embedder, dataset, left_out, found.is_nano)
+    measured: dict[str, Measured] = {
+        name: measure(answers, judgement.values.get(name), generated=name != "assembled")
+        for name, answers in written.answers.items()
+        if answers
+    }
+    own = measure([answer_of(row, row["target"]) for row in samples.iter_rows(named=True)], None, generated=False)
+    if champion is not None:
+        champion.generated = measured["champion"].figures if "champion" in measured else None
+    return Report(
+        author=found.author,
+        version=found.version,
+        base_model=found.base_model,
+        is_nano=found.is_nano,
+        dataset_version=dataset.version,
+        dataset_delta_version=dataset.delta_version,
+        evaluated_at=datetime.now(UTC),
+        held_out=held_out,
+        generated=measured["candidate"].figures if "candidate" in measured else None,
+        champion=champion,
+        baseline=measured["baseline"].figures if "baseline" in measured else None,
+        assembled=measured["assembled"].figures if "assembled" in measured else None,
+        own=own.figures,
+        differences=_differences(measured, held_out, champion),
+        retrieval=measure.intervals_of(judgement.values.get("retrieval", {}), OF_RETRIEVAL),
+        judge=judgement.usage,
+        left_out=left_out,
+        answers=written.answers,
     )
 
 
-class _Measure:
-    """Figures of sets of texts, against one author's training texts."""
+def _differences(
+    measured: Mapping[str, Measured], held_out: HeldOut, champion: Champion | None
+) -> dict[str, dict[str, Interval]]:
+    found = {
+        name: compared(measured["candidate"], measured[name])
+        for name in ("champion", "baseline", "assembled")
+        if name in measured and "candidate" in measured
+    }
+    if champion is not None:
+        below = loss_below(held_out, champion.held_out)
+        found.setdefault("champion", {})
+        if below is not None:
+            found["champion"]["loss_below"] = below
+    return found
 
-    def __init__(self, workspace: "Workspace", dataset: Dataset, left_out: dict[str, str]) -> None:
-        self.embedder = workspace.embedder
-        trained = dataset.split("train")["target"].to_list()
-        self.index = VerbatimIndex(trained)
-        self.scorer: VoiceScorer | None = None
-        try:
-            self.scorer = VoiceScorer.fit(trained)
-        except TooLittleTextError as error:
-            left_out["voice"] = str(error)
 
-    def __call__(self, texts: Mapping[str, str], targets: Mapping[str, str] | None) -> TextFigures:
-        from twin_assets.core.cleaning.redaction import redact
-
-        pairs = [(targets[name], text) for name, text in texts.items() if name in targets] if targets else []
-        words = [len(text.split()) for text in texts.values()]
-        voice = None
-        if self.scorer is not None and sum(words) >= SCORED_WORDS:
-            # Together they are long enough to be told from a stranger's; one short post is not.
-            voice = self.scorer.score("\n\n".join(texts.values())).score
-        return TextFigures(
-            samples=len(texts),
-            words=sum(words) / max(1, len(words)),
-            voice=voice,
-            similarity=similarities(pairs, self.embedder),
-            longest_overlap=max((self.index.longest(text) for text in texts.values()), default=0),
-            leaks=sum(redact(text)[1].total() for text in texts.values()),
-        )
+def loss_below(ours: HeldOut, theirs: HeldOut) -> Interval | None:
+    """By what share our held-out loss is below theirs, paired by text (negative: above); None for no common text."""
+    known = {text.sample_id: text for text in theirs.texts}
+    pairs = [(text, known[text.sample_id]) for text in ours.texts if text.sample_id in known]
+    # Per character, as the two may cut texts into tokens, and long texts off, at different places.
+    return share_less(
+        [our.nats / max(1, our.characters) * their.characters for our, their in pairs],
+        [their.nats for _, their in pairs],
+    )
 
 
 def _cached(
-    workspace: "Workspace", found: ModelVersion, dataset: Dataset, generated: bool, assembled: bool
+    workspace: "Workspace", found: "ModelVersion", dataset: Dataset, rival: "ModelVersion | None"
 ) -> Report | None:
-    for name in ("report",) if generated else ("report", _loss_only(dataset)):
-        stored = workspace.registry.report(found.author, found.version, name)
+    """The version's report where it still holds: another dataset, code or champion, or a judge that is back, asks for
+    a new one; so does a report that cannot be read."""
+    from pydantic import ValidationError
+
+    try:
+        stored = workspace.registry.report(found.author, found.version)
         if stored is None or stored.get("evaluation_version") != EVALUATION_VERSION:
-            continue
+            return None
         report = Report.model_validate(stored)
-        complete = (report.generated or not generated) and (report.assembled or not assembled)
-        if complete and report.dataset_version == dataset.version:
-            return report
-    return None
-
-
-def _answers(chat: Chat, name: str, samples: pl.DataFrame, is_nano: bool, progress: Progress | None) -> list[Answer]:
-    effort = NANO_EFFORT if is_nano else STANDARD_EFFORT
-    answers = []
-    for done, row in enumerate(samples.iter_rows(named=True), start=1):
-        asked = messages(name, row["form"], row["instruction"], row["context"])
-        start = time.perf_counter()
-        text = chat(asked, effort.tokens)
-        seconds = time.perf_counter() - start
-        answers.append(
-            Answer(
-                sample_id=row["sample_id"],
-                instruction=row["instruction"],
-                target=row["target"],
-                text=text,
-                seconds=seconds,
-            )
-        )
-        if progress is not None:
-            progress("writing to held-out instructions", done / samples.height)
-    return answers
-
-
-def _as_chat(chat: Chat | str, author: str) -> Chat:
-    if not isinstance(chat, str):
-        return chat
-    import httpx
-
-    url = f"{chat.rstrip('/')}/v1/chat/completions"
-
-    def ask(conversation: Sequence[Message], tokens: int) -> str:
-        body: dict[str, Any] = {"model": author, "messages": list(conversation), "max_tokens": tokens}
-        try:
-            answer = httpx.post(url, json=body, timeout=300.0)
-            answer.raise_for_status()
-            return str(answer.json()["choices"][0]["message"]["content"])
-        except (httpx.HTTPError, KeyError, IndexError, ValueError) as error:
-            raise ServingError(f"The server at {url} did not answer an evaluation request: {error}") from error
-
-    return ask
+    except (ValidationError, ValueError):
+        return None
+    compared_with = report.champion.version if report.champion else None
+    same = report.dataset_version == dataset.version and compared_with == (rival.version if rival else None)
+    missing = any(why == NO_JUDGE or why.startswith(NOT_JUDGED) for why in report.left_out.values())
+    judged = workspace.settings.judge_url is None or not missing
+    return report if same and judged else None

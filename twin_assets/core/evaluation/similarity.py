@@ -9,12 +9,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from twin_assets.core.embedding import Embedder
 
-JUDGED = ("faithfulness", "answer_relevancy", "context_precision", "context_recall", "style_rubric")
-NO_JUDGE = "no judge endpoint is configured"
 
-
-def similarities(pairs: Sequence[tuple[str, str]], embedder: "Embedder | None") -> dict[str, float]:
-    """Mean of each judge-free Ragas metric over (author's text, answer) pairs, 0 to 1; {} for no pairs.
+def similarities(pairs: Sequence[tuple[str, str]], embedder: "Embedder | None") -> dict[str, list[float]]:
+    """Values of each judge-free Ragas metric for (author's text, answer) pairs, 0 to 1, in their order; {} for none.
 
     embedder: for semantic similarity, which is left out without one.
     """
@@ -22,7 +19,7 @@ def similarities(pairs: Sequence[tuple[str, str]], embedder: "Embedder | None") 
         return {}
     metrics = _metrics(embedder)
     scores = asyncio.run(_score(metrics, pairs))
-    return {metric.name: sum(values) / len(values) for metric, values in zip(metrics, scores, strict=True)}
+    return {metric.name: values for metric, values in zip(metrics, scores, strict=True)}
 
 
 async def _score(metrics: Sequence[Any], pairs: Sequence[tuple[str, str]]) -> list[list[float]]:
@@ -46,7 +43,6 @@ async def _score(metrics: Sequence[Any], pairs: Sequence[tuple[str, str]]) -> li
 
 def _metrics(embedder: "Embedder | None") -> list[Any]:
     os.environ["RAGAS_DO_NOT_TRACK"] = "true"
-    from ragas.embeddings.base import BaseRagasEmbedding
     from ragas.metrics.collections import (
         BleuScore,
         CHRFScore,
@@ -58,11 +54,17 @@ def _metrics(embedder: "Embedder | None") -> list[Any]:
     metrics: list[Any] = [BleuScore(), RougeScore(), CHRFScore(), NonLLMStringSimilarity()]
     if embedder is None:
         return metrics
+    return [*metrics, SemanticSimilarity(embeddings=ragas_embedding(embedder))]
+
+
+def ragas_embedding(embedder: "Embedder") -> Any:
+    """The project's embedder behind Ragas' interface."""
+    from ragas.embeddings.base import BaseRagasEmbedding
 
     embed = embedder.embed
 
     class OurEmbedding(BaseRagasEmbedding):  # type: ignore[misc]
-        """Ragas' interface to the project's embedder."""
+        """One text at a time, as Ragas asks."""
 
         def embed_text(self, text: str, **_: Any) -> list[float]:
             """The text's vector."""
@@ -72,4 +74,4 @@ def _metrics(embedder: "Embedder | None") -> list[Any]:
             """The text's vector."""
             return self.embed_text(text)
 
-    return [*metrics, SemanticSimilarity(embeddings=OurEmbedding())]
+    return OurEmbedding()

@@ -1,6 +1,6 @@
 """eval_report and approved_model: a candidate is served only if it is better."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -10,6 +10,9 @@ from twin_assets.defs.partitions import authors
 from twin_assets.defs.reporting import OWNERS, as_failure, picture, share_to_log, table
 from twin_assets.defs.training.assets import fine_tuned_model
 from twin_assets.resources.workspace import WorkspaceResource
+
+if TYPE_CHECKING:
+    from twin_assets.core.evaluation.report import Report
 
 RELEASE: dict[str, Any] = {"group_name": "release", "partitions_def": authors, "owners": OWNERS}
 
@@ -35,13 +38,31 @@ def eval_report(context: dg.AssetExecutionContext, workspace: WorkspaceResource)
         metadata={
             "model version": report.version,
             "held-out samples": report.held_out.samples,
+            "written samples": report.generated.samples if report.generated else 0,
             "tuned against base": f"{report.held_out.improvement:+.2%}",
             "notice": report.notice or "",
             "figures": table([{"figure": name, "value": f"{value:.4g}"} for name, value in metrics.items()]),
+            "differences": table(_differences(report)),
             "left out": table([{"metric": name, "why": why} for name, why in report.left_out.items()]),
             "plot": picture(report_plot(report)),
         },
     )
+
+
+def _differences(report: "Report") -> list[dict[str, Any]]:
+    """Rows of the candidate's differences from what it was compared with, paired on the same texts."""
+    return [
+        {
+            "compared with": other,
+            "figure": name,
+            "difference": f"{found.value:+.4g}",
+            "95% from": f"{found.low:+.4g}",
+            "95% to": f"{found.high:+.4g}",
+            "texts": found.samples,
+        }
+        for other, figures in report.differences.items()
+        for name, found in figures.items()
+    ]
 
 
 @dg.asset_check(
@@ -50,11 +71,15 @@ def eval_report(context: dg.AssetExecutionContext, workspace: WorkspaceResource)
     description="The candidate is better than the champion, or than its base where there is none.",
 )
 def gate(context: dg.AssetCheckExecutionContext, workspace: WorkspaceResource) -> dg.AssetCheckResult:
-    from twin_assets.core.evaluation.release import decide_newest, newest, recorded_report
+    from twin_assets.core.evaluation.release import decide_on, newest, recorded_report
 
     stores, author = workspace.open(), context.partition_key
-    decision = decide_newest(stores, author)
-    report = recorded_report(stores, author, newest(stores, author).version)
+    version = newest(stores, author).version
+    try:
+        decision = decide_on(stores, author, version)
+        report = recorded_report(stores, author, version)
+    except TwinError as error:
+        raise as_failure(error) from error
     return dg.AssetCheckResult(
         passed=decision.passed,
         severity=dg.AssetCheckSeverity.WARN,

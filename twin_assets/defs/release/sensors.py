@@ -3,9 +3,14 @@
 import dagster as dg
 
 from twin_assets.core.authors import Author
+from twin_assets.core.registry import ModelVersion, Registry
 from twin_assets.defs.release.assets import approved_model
 from twin_assets.defs.runs import busy_authors, ready_authors
 from twin_assets.resources.workspace import WorkspaceResource
+
+# Tag of a run that evaluates: author@version.
+EVALUATES = "twin/evaluates"
+ATTEMPTS = 2
 
 
 def idle_authors(context: dg.SensorEvaluationContext, workspace: WorkspaceResource) -> list[Author]:
@@ -24,12 +29,24 @@ def idle_authors(context: dg.SensorEvaluationContext, workspace: WorkspaceResour
     default_status=dg.DefaultSensorStatus.RUNNING,
 )
 def new_model(context: dg.SensorEvaluationContext, workspace: WorkspaceResource):
-    """One run request for each author whose newest candidate has no evaluation."""
+    """One run request for each author whose newest candidate has no evaluation; what was killed or failed is tried
+    again once."""
     registry = workspace.open().registry
     for author in (author.id for author in idle_authors(context, workspace)):
         versions = registry.versions(author)
-        if versions and versions[0].status == "candidate" and registry.report(author, versions[0].version) is None:
-            yield dg.RunRequest(partition_key=author, run_key=f"{author}@{versions[0].version}")
+        if not versions or versions[0].status != "candidate" or not _unread(registry, versions[0]):
+            continue
+        tags = {EVALUATES: f"{author}@{versions[0].version}"}
+        tried = len(context.instance.get_runs(dg.RunsFilter(tags=tags), limit=ATTEMPTS))
+        if tried < ATTEMPTS:
+            yield dg.RunRequest(partition_key=author, run_key=f"{tags[EVALUATES]}@{tried}", tags=tags)
+
+
+def _unread(registry: Registry, candidate: ModelVersion) -> bool:
+    try:
+        return registry.report(candidate.author, candidate.version) is None
+    except ValueError:  # a report cut short stands for none
+        return True
 
 
 @dg.sensor(
