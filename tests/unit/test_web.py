@@ -3,6 +3,7 @@
 import gzip
 import time
 from email.utils import formatdate
+from urllib.parse import urlsplit
 
 import httpcore
 import pytest
@@ -11,7 +12,7 @@ from demo.loopback import LoopbackServer
 from demo.messages import Request, Response
 from twin_assets.core.errors import BlockedAddressError, FetchError, RateLimitedError
 from twin_assets.core.network_guard import is_public
-from twin_assets.core.web import USER_AGENT, WebClient, WebResponse, shown
+from twin_assets.core.web import USER_AGENT, WebClient, WebResponse, _may_see_token, shown
 
 
 class Site(LoopbackServer):
@@ -158,6 +159,20 @@ def test_a_token_goes_to_its_own_host_only(site, waits):
     assert "s3cret" not in str(caught.value) + caught.value.url
     assert caught.value.status == 404
     assert shown("https://u:p@h.org/a?token=1#f") == "https://h.org/a"
+
+
+@pytest.mark.parametrize(
+    ("asked", "following", "seen"),
+    [
+        ("https://api.example/a", "https://api.example/b", True),
+        ("http://api.example/a", "https://api.example/a", True),
+        ("https://api.example/a", "http://api.example/a", False),
+        ("https://api.example/a", "https://other.example/a", False),
+        ("https://api.example/a", "https://api.example:444/a", False),
+    ],
+)
+def test_a_token_stays_with_its_host_and_encrypted(asked, following, seen):
+    assert _may_see_token(urlsplit(asked), urlsplit(following)) is seen
 
 
 def test_bodies_are_bounded_packed_or_not(web, site):

@@ -167,7 +167,7 @@ class WebClient:
             if question.method != "GET" or response.status not in (301, 302, 303, 307, 308) or not location:
                 return response
             following = _joined(target, location)
-            if urlsplit(following).netloc != urlsplit(target).netloc:
+            if not _may_see_token(urlsplit(target), urlsplit(following)):
                 sent.pop("Authorization", None)
             target = following
         raise FetchError(
@@ -269,6 +269,11 @@ def _joined(url: str, location: str) -> str:
         return urljoin(url, location)
     except ValueError as error:
         raise FetchError(f"{shown(url)} redirects to no address ({error}).", url=shown(url)) from error
+
+
+def _may_see_token(asked: Any, following: Any) -> bool:
+    """Whether a redirect stays with the host that the token is for, and does not leave encryption."""
+    return asked.netloc == following.netloc and (asked.scheme, following.scheme) != ("https", "http")
 
 
 def _host_and_port(netloc: str) -> tuple[str, int | None]:
