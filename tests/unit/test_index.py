@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 import uuid
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -76,6 +77,16 @@ def test_filters(index):
     assert found(index, where=SearchFilter(platforms=["medium"], languages=["fr"])) == []
 
 
+def test_a_text_published_on_two_platforms_is_found_by_each(index):
+    point = make_points(1)[0]
+    addresses = [{"platform": platform, "url": f"https://{platform}.example/1"} for platform in ("medium", "substack")]
+    crossposted = replace(point, payload={**point.payload, "platform": "medium", "addresses": addresses})
+    index.publish("ada", [crossposted, *make_points(9, author="ada 2")], [], schema=SCHEMA)
+    hits = found(index, where=SearchFilter(platforms=["substack"]))
+    assert [(hit.chunk_id, hit.platform) for hit in hits] == [(point.chunk_id, "medium")]
+    assert point.chunk_id in {hit.chunk_id for hit in found(index, where=SearchFilter(platforms=["medium"]))}
+
+
 def test_hits_carry_what_was_asked_for(index):
     points = {point.chunk_id: point for point in make_points(30)}
     index.publish("ada", points.values(), [], schema=SCHEMA)
@@ -133,6 +144,20 @@ def test_authors_never_meet(index):
     assert len(found(index, "ben")) == 60
     with pytest.raises(IndexMissingError):
         found(index, "eve")
+
+
+def test_an_author_is_taken_out_and_published_anew(index):
+    points = make_points(12)
+    for author in ("ada", "ben"):
+        index.publish(author, make_points(12, author=author), [], schema=SCHEMA)
+    index.publish("ada", points[:6], [point.chunk_id for point in points[6:]], schema=SCHEMA, anew=True)
+    assert set(index.state("ada")) == {point.chunk_id for point in points[:6]}
+    index.remove("ada")
+    index.remove("ada")
+    assert (index.version("ada"), index.state("ada"), index.schema("ada")) == (None, {}, None)
+    assert len(index.state("ben")) == 12
+    index.publish("ada", points, [], schema=SCHEMA)
+    assert len(index.state("ada")) == 12
 
 
 def test_a_new_schema_is_built_beside_the_old(index):

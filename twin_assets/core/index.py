@@ -28,7 +28,9 @@ OVERSAMPLING = 2.0
 # at 100,000 passages and the whole query stays under 3 ms there (benchmarks/bench_query.py).
 SEARCH_WIDTH = 256
 # Payload fields that filters may use, beside the collection; the author is the tenant key.
-KEYWORD_FIELDS = ("author", "category", "platform", "language", "document_id")
+# A text that was published on several platforms is kept under one; it is found by each.
+PLATFORM_FIELDS = ("platform", "addresses[].platform")
+KEYWORD_FIELDS = ("author", "category", *PLATFORM_FIELDS, "language", "document_id")
 DATE_FIELD = "published_at"
 
 # Reciprocal rank fusion (Cormack, Clarke, Büttcher 2009); ranks count from 0, as Qdrant's own fusion does.
@@ -103,10 +105,10 @@ class SearchFilter:
     languages: Sequence[str] = ()
 
     @property
-    def keywords(self) -> dict[str, list[str]]:
-        """Wanted values by payload field."""
-        wanted = {"platform": list(self.platforms), "language": list(self.languages)}
-        return {name: values for name, values in wanted.items() if values}
+    def keywords(self) -> list[tuple[tuple[str, ...], list[str]]]:
+        """Payload fields with wanted values: in one of the fields one of the values must stand."""
+        wanted = [(PLATFORM_FIELDS, list(self.platforms)), (("language",), list(self.languages))]
+        return [(names, values) for names, values in wanted if values]
 
 
 class SchemaChangedError(VectorIndexError):

@@ -51,7 +51,8 @@ def tenant_condition(author: str, where: SearchFilter | None = None) -> models.F
     must: list[Any] = [models.FieldCondition(key="author", match=models.MatchValue(value=author))]
     if where is not None:
         must += [
-            models.FieldCondition(key=n, match=models.MatchAny(any=values)) for n, values in where.keywords.items()
+            models.Filter(should=[models.FieldCondition(key=name, match=models.MatchAny(any=values)) for name in names])
+            for names, values in where.keywords
         ]
         if where.published_from or where.published_until:
             bounds = models.DatetimeRange(gte=where.published_from, lt=where.published_until)

@@ -98,7 +98,8 @@ def _condition(where: SearchFilter | None) -> edge.Filter | None:
     if where is None:
         return None
     must: list[Any] = [
-        edge.FieldCondition(name, match=edge.MatchAny(values)) for name, values in where.keywords.items()
+        edge.Filter(should=[edge.FieldCondition(name, match=edge.MatchAny(values)) for name in names])
+        for names, values in where.keywords
     ]
     if where.published_from or where.published_until:
         bounds = edge.RangeDateTime(
