@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import polars as pl
 import pytest
-from training_corpus import AUTHOR, document, documents, fill, post_texts
+from training_corpus import AUTHOR, document, documents, fill, post_texts, tiny_model
 
 from twin_assets.core import datasets
 from twin_assets.core.datasets.passages import build_passages, key_phrases, passages
@@ -110,7 +110,7 @@ def test_leakage_is_found(filled):
 def test_preferences_are_the_edits_that_changed_something(filled):
     empty = datasets.update_preferences(filled, AUTHOR.id)
     assert empty.pairs.is_empty()
-    assert "no draft has been edited" in empty.reason
+    assert "no draft has been edited" in str(empty.reason)
     now = datetime.now(UTC)
     draft = {
         "author": AUTHOR.id, "created_at": now, "kind": "assembled", "prompt": "Write.", "links": "[]",
@@ -167,3 +167,76 @@ def test_overlap():
 def test_one_row_a_document_even_for_odd_ones():
     rows = documents([document("heading", "# " + "A heading and nothing else " * 120, "article", "files")])
     assert build_passages(rows).height == 1
+
+
+def draft(name: str, text: str, trace: str = "t") -> dict:
+    """A row of `drafts`."""
+    return {
+        "author": AUTHOR.id, "created_at": datetime.now(UTC), "kind": "assembled", "prompt": "Write.", "links": "[]",
+        "sentences": "[]", "scores": "{}", "model_version": None, "index_version": "1", "dataset_version": None,
+        "trace_id": trace, "draft_id": name, "text": text,
+    }  # fmt: skip
+
+
+def said(name: str, rating: int | None = None, edited: str | None = None) -> dict:
+    """A row of `feedback`."""
+    return {
+        "author": AUTHOR.id, "feedback_id": f"f-{name}", "created_at": datetime.now(UTC), "draft_id": name,
+        "rating": rating, "edited_text": edited, "comment": None,
+    }  # fmt: skip
+
+
+def test_the_better_rated_draft_of_a_prompt_is_preferred(filled):
+    filled.lake.append(
+        "drafts", [draft("a", "Good."), draft("b", "Bad."), draft("c", "Fair."), draft("d", "Alone.", "u")]
+    )
+    filled.lake.append("feedback", [said("a", 5), said("b", 2), said("c", 4), said("d", 1)])
+    found = datasets.update_preferences(filled, AUTHOR.id)
+    assert found.pairs.select("source", "chosen", "rejected").rows() == [("choice", "Good.", "Bad.")]
+    version = filled.lake.version("preferences")
+    assert datasets.update_preferences(filled, AUTHOR.id).version == found.version
+    assert filled.lake.version("preferences") == version, "nothing is written where nothing changed"
+    assert datasets.load_preferences(filled.lake, AUTHOR.id, version).version == found.version
+
+
+def test_an_edit_that_was_published_and_is_tested_on_is_no_pair(filled):
+    dataset = datasets.load_dataset(filled.lake, AUTHOR.id)
+    tested = max(dataset.split("test")["target"], key=len)
+    filled.lake.append("drafts", [draft("a", "Something else."), draft("b", "Else.")])
+    filled.lake.append("feedback", [said("a", edited=f"{tested} Amen."), said("b", edited="Mine.")])
+    found = datasets.update_preferences(filled, AUTHOR.id)
+    assert found.pairs["chosen"].to_list() == ["Mine."]
+    assert found.left_out == 1
+    assert datasets.preference_leakage(found, dataset) == []
+    leaked = found.pairs.with_columns(chosen=pl.lit(tested))
+    assert datasets.preference_leakage(datasets.Preferences(leaked), dataset)
+
+
+def test_base_answers_are_made_once_and_set_against_the_authors_words(home, tmp_path):
+    from transformers import LlamaConfig
+
+    from twin_assets.core.workspace import Workspace
+
+    shape = LlamaConfig(
+        vocab_size=300, hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2,
+        num_key_value_heads=2, max_position_embeddings=4096,
+    )  # fmt: skip
+    folder = tiny_model(tmp_path / "base", shape)
+    workspace = Workspace(home.model_copy(update={"base_model": str(folder), "preference_answers": 3}))
+    fill(workspace, 20)
+    datasets.update_samples(workspace, AUTHOR.id)
+    found = datasets.update_preferences(workspace, AUTHOR.id)
+    assert found.counts == {"base": 3}
+    samples = datasets.load_dataset(workspace.lake, AUTHOR.id).samples
+    assert set(found.pairs["chosen"]) <= set(samples.filter(pl.col("split") != "test")["target"])
+    assert (found.pairs["rejected"] != found.pairs["chosen"]).all()
+    kept = workspace.lake.version("base_answers")
+    assert datasets.update_preferences(workspace, AUTHOR.id).version == found.version
+    assert workspace.lake.version("base_answers") == kept
+
+    nano = Workspace(workspace.settings.model_copy(update={"base_model": "nano"}))
+    refused = datasets.update_preferences(nano, AUTHOR.id)
+    assert refused.pairs.is_empty()
+    assert "nano is never set against the author" in str(refused.reason)
+    away = Workspace(workspace.settings.model_copy(update={"base_model": "no-such-model"}))
+    assert "could not be asked" in str(datasets.update_preferences(away, AUTHOR.id).reason)

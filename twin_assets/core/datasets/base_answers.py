@@ -37,16 +37,16 @@ class BaseAnswers:
 
 
 def base_answers(
-    workspace: "Workspace", author: str, dataset: Dataset, progress: Progress | None = None
+    workspace: "Workspace", author: str, dataset: Dataset, count: int, progress: Progress | None = None
 ) -> BaseAnswers:
-    """Pairs of the author's words and the base's answer to the same request, for settings.preference_answers samples.
+    """Pairs of the author's words and the base's answer to the same request, for `count` samples.
 
     Loads the model only where an answer is missing. progress: told answers done, to do.
     """
     from twin_assets.core.training.bases import resolve_base
 
     settings = workspace.settings
-    drawn = _drawn(dataset, settings.preference_answers)
+    drawn = _drawn(dataset, count)
     if drawn.is_empty():
         return BaseAnswers()
     found = workspace.authors.get(author)

@@ -11,6 +11,7 @@ from twin_assets.core.datasets.dataset import Dataset, load_dataset
 from twin_assets.core.documents import TABLES, content_hash
 from twin_assets.core.lake import Lake
 from twin_assets.core.overlap import contained_pairs
+from twin_assets.core.training.recipes import MINIMUM_PAIRS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 # What a pair is made of: the version is the hash of these.
 CONTENT = ("source", "form", "prompt", "context", "chosen", "rejected", "split")
+USUAL_ANSWERS = 32
 # What drafts are written as.
 DRAFTED_FORM = "linkedin_post"
 NO_EDITS = "no draft has been edited or rated against another yet; edits made in the composer become pairs"
@@ -53,15 +55,20 @@ def update_preferences(
 ) -> Preferences:
     """Bring table `preferences` up to date with feedback and samples; written only where the pairs are others.
 
-    The base model answers what it has not yet answered (settings.preference_answers; never nano). Left out are edits
-    that stand in a text of the validation or test split, published after all. progress: told answers done, to do.
+    The base model (never nano) answers what it has not yet answered, for settings.preference_answers samples; unset,
+    only once the author's own pairs are enough to be tuned on, since nothing would be made of it before. Left out are
+    edits that stand in a text of the validation or test split, published after all. progress: told answers done, to
+    do.
     Raises LakeError; where the base cannot be had, the pairs of that kind are left out and `notes` says why.
     """
     lake = workspace.lake
     dataset = load_dataset(lake, author)
-    answers = base_answers(workspace, author, dataset, progress)
     own = pl.concat([_edits(lake, author), _choices(lake, author)])
     fresh = _unseen(own, dataset)
+    count = workspace.settings.preference_answers
+    if count is None:
+        count = USUAL_ANSWERS if fresh.height >= MINIMUM_PAIRS else 0
+    answers = base_answers(workspace, author, dataset, count, progress)
     pairs = pl.concat([fresh, _frame(answers.rows)]).unique("pair_id", keep="first").sort("pair_id")
     present = load_preferences(lake, author)
     found = Preferences(pairs, None if pairs.height else "; ".join([NO_EDITS, *answers.notes]))
