@@ -38,6 +38,7 @@ Progress = Callable[[str, float], None]
 
 # Texts of the author's that the stock base is shown, as far as they fit.
 EXAMPLES = 3
+NANO_NOTES = 150  # tokens
 SEED = 0
 
 
@@ -168,16 +169,19 @@ class Writing:
 
         room = budget.context - min(self.tokens, budget.context // 2) - TEMPLATE_TOKENS
         room -= size(messages(name, form, instruction, "-"))
+        most = 2 * NANO_NOTES if self.candidate.is_nano else room
         shown: list[Message] = []
         for example in examples:
             turns = [
                 {"role": "user", "content": example["instruction"]},
                 {"role": "assistant", "content": example["target"]},
             ]
-            if size([*shown, *turns]) + TEMPLATE_TOKENS > room // 2:
+            if size([*shown, *turns]) + TEMPLATE_TOKENS > min(room // 2, most):
                 break
             shown.extend(turns)
-        notes = budget.notes(each.passages, room - size(shown) - (TEMPLATE_TOKENS if shown else 0))
+        room -= size(shown) + (TEMPLATE_TOKENS if shown else 0)
+        # Nano learned from short prompts and reads none: what it is given costs time and changes nothing.
+        notes = budget.notes(each.passages, min(room, NANO_NOTES) if self.candidate.is_nano else room)
         system, request = messages(name, form, instruction, notes)
         return [system, *shown, request]
 

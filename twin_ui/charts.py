@@ -48,6 +48,18 @@ def losses(versions: Sequence[Mapping[str, float | str]]) -> alt.Chart:
     return chart
 
 
+def with_intervals(rows: Sequence[Mapping[str, Any]]) -> alt.LayerChart:
+    """A figure of several systems with its interval; rows of {"who", "value", "low", "high", "samples"}."""
+    who = alt.Y("who:N", title=None, sort=None, axis=alt.Axis(ticks=False, domain=False, labelLimit=220))
+    base = alt.Chart(alt.InlineData(values=list(rows))).encode(y=who)
+    value = alt.X("value:Q", title=None, axis=alt.Axis(tickCount=5))
+    tooltip = ["who:N", *(alt.Tooltip(f"{name}:Q", format=".3g") for name in ("value", "low", "high")), "samples:Q"]
+    lines = base.mark_rule(strokeWidth=2, opacity=0.5).encode(x=alt.X("low:Q", title=None), x2="high:Q")
+    points = base.mark_point(size=110, filled=True, opacity=1).encode(x=value, tooltip=tooltip)
+    chart: alt.LayerChart = (lines + points).properties(height=len(rows) * BAR_HEIGHT + 30)
+    return chart
+
+
 def shares(found: Mapping[str, float], title: str) -> alt.Chart:
     """Shares (0 to 1) of ordered bins, as columns."""
     last = max((i for i, share in enumerate(found.values()) if share), default=0)

@@ -8,6 +8,7 @@ import streamlit as st
 from twin_assets.settings import get_settings
 from twin_serving.client import ServingError
 from twin_ui import charts, parts, progress, state
+from twin_ui.views import reports
 
 STATUS = {
     "approved": (":material/verified:", "green", "Approved: this one writes"),
@@ -88,6 +89,7 @@ def _model(author: str, model: Mapping[str, Any]) -> None:
                 st.badge("Nano: a proof, not prose", icon=":material/science:", color="yellow")
         st.markdown(f"Base **{parts.plain(model['base_model'])}** · trained {parts.moment(model['created_at'])}")
         _figures(model)
+        reports.report(author, version)
         if status != "approved":
             _decide(author, model)
 
@@ -168,6 +170,7 @@ def _train(author: str) -> None:
             "Trains on what was collected, evaluates through the server that will serve it, and lets the gate decide. "
             "It begins by itself once enough is new."
         )
+        reports.training(author)
         panel = progress.RunPanel(author, progress.TRAINING)
         panel.button("Train a model", "train", "model_training")
         panel.show()

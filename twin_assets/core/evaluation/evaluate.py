@@ -38,7 +38,8 @@ class Effort(NamedTuple):
     tokens: int
 
 
-NANO_EFFORT, STANDARD_EFFORT = Effort(4, 80), Effort(12, 300)
+# Nano says nothing, so it says little: with its base the same as many tokens as one real answer has.
+NANO_EFFORT, STANDARD_EFFORT = Effort(4, 40), Effort(12, 300)
 
 
 @dataclass
