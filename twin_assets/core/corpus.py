@@ -43,7 +43,15 @@ _FACTS = {name: TABLES["documents"][name] for name in ("document_id", "addresses
 def update_corpus(
     workspace: "Workspace", author: str, progress: "Callable[[int, int], None] | None" = None
 ) -> Derivation:
-    """Clean what was collected or changed since, and drop what was removed at its source; counts are of `documents`."""
+    """Clean what was collected or changed since, and drop what was removed at its source; counts are of `documents`.
+
+    One run at a time: another's cleaned documents, come between, would be taken for assembled.
+    """
+    with workspace.lake.exclusive("corpus_state", author):
+        return _update_corpus(workspace, author, progress)
+
+
+def _update_corpus(workspace: "Workspace", author: str, progress: "Callable[[int, int], None] | None") -> Derivation:
     lake = workspace.lake
     own = _contacts(workspace, author)
     derive(
