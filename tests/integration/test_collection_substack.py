@@ -36,7 +36,7 @@ def substack(platforms, workspace):
     """The demo's publication with bylines; `write(items)` fills its author's profile."""
     posts = json.loads(platforms.content["substack/archive.json"])
     for number, row in enumerate(posts):
-        row["publishedBylines"] = [{"id": GUEST if number == 0 else ADA}]
+        row["publishedBylines"] = [{"id": GUEST, "name": "Tom `Hale`"} if number == 0 else {"id": ADA, "name": "Ada"}]
     platforms.content.write("substack/archive.json", json.dumps(posts))
     platforms.guest = str(posts[0]["id"])
     platforms.write = lambda *items: platforms.content.write(f"substack/notes/{ADA}.json", json.dumps(items))
@@ -72,8 +72,15 @@ def test_notes_that_are_refused_lose_nothing(substack, workspace):
 def test_a_guests_post_is_held_back(substack, workspace):
     collect(workspace, "substack")
     held = rows(workspace)[substack.guest]
-    assert (held["quarantine"], held["remedy"]) == ("another author", "a guest wrote it; nothing is to be done")
+    assert held["quarantine"] == "another author"
+    assert '`twin author add ada --also-known-as "Tom Hale"`' in held["remedy"]
     assert [row["quarantine"] for row in rows(workspace).values()].count("another author") == 1
+    start = len(substack.requests)
+    with workspace.authors.changing("ada") as ada:
+        workspace.authors.save(ada.model_copy(update={"names": ("tom hale",)}))
+    assert collect(workspace, "substack").changed == 1, "and the author says that this is a name of theirs"
+    assert rows(workspace)[substack.guest]["quarantine"] is None
+    assert sum("/api/v1/posts/" in request.path for request in substack.requests[start:]) == 1
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """Telling the author's words from somebody else's by the names a document is signed with."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from unicodedata import combining, normalize
 
@@ -36,11 +36,21 @@ def judge_author(bylines: Iterable[str], author: Author) -> Quarantine | None:
     known = [name for name in names_of(author) if len(_parts(name)) > 1]
     if not said or not known or any(_may_be(byline, name) for byline in bylines for name in names_of(author)):
         return None
-    return Quarantine(
-        FOREIGN,
+    return Quarantine(FOREIGN, foreign_remedy(said, author))
+
+
+def foreign_remedy(said: Sequence[str], author: Author) -> str:
+    """What to do about a document that is signed with these names, if they are the author's after all."""
+    name = " ".join(re.sub(r"[^\w.'’-]", " ", said[0]).split())  # as it goes into a command, from whoever wrote it
+    return (
         f"it is signed {', '.join(dict.fromkeys(said))}; if that is {author.name} too, say so with "
-        f'`twin author add {author.id} --also-known-as "{said[0]}"`, else nothing is to be done',
+        f'`twin author add {author.id} --also-known-as "{name}"`, else nothing is to be done'
     )
+
+
+def is_signed_by(byline: str, author: Author) -> bool:
+    """Whether a byline is one of the author's names as a whole, in whatever case, accents and order of words."""
+    return any(sorted(_parts(byline)) == sorted(_parts(name)) for name in names_of(author))
 
 
 def names_of(author: Author) -> list[str]:

@@ -30,11 +30,11 @@ from twin_assets.core.sources.base import (
 from twin_assets.core.sources.base import (
     is_export as is_imported,
 )
-from twin_assets.core.sources.bylines import held_if_foreign
+from twin_assets.core.sources.bylines import held_if_foreign, names_of
 from twin_assets.core.sources.feed_reader import TRUSTED, Item, fetch_feed
 from twin_assets.core.sources.quarantine import EMPTY, FOREIGN, TRUNCATED
 from twin_assets.core.sources.substack_archive import INTERVAL, PAGE, fingerprint, listed, read_post
-from twin_assets.core.sources.substack_notes import is_foreign, main_author, notes
+from twin_assets.core.sources.substack_notes import guest_remedy, is_foreign, main_author, notes
 
 WHOLE = 0.8  # share of the stated word count below which a body is a preview; real ones differ by 1 %
 REMEDY = "import your Substack export (Settings > Exports), which has the whole text"
@@ -68,10 +68,16 @@ def collect(reading: Reading) -> Iterator[Event]:
     posts: dict[str, Any] = dict(reading.cursor.get("posts", {}))
     feed_state, edited = _edited(reading, base)
     listed_at = float(reading.cursor.get("listed_at", 0))
-    newest: list[str] = reading.cursor.get("newest", []) if time.time() - listed_at < TRUSTED else []
+    names, person = names_of(reading.author), reading.cursor.get("person")
+    trusted = time.time() - listed_at < TRUSTED and reading.cursor.get("names") == names
+    newest: list[str] = reading.cursor.get("newest", []) if trusted else []
+
+    def stamp(row: Mapping[str, Any]) -> str:
+        # Whose it is belongs to it: the author may say that a guest is nobody else.
+        return fingerprint(row) + (" guest" if is_foreign(row, person, reading.author) else "")
 
     def known(row: Mapping[str, Any]) -> bool:
-        return posts.get(str(row["id"])) == fingerprint(row) and row["slug"] not in edited
+        return posts.get(str(row["id"])) == stamp(row) and row["slug"] not in edited
 
     try:
         rows, whole = listed(reading, base, known, edited, newest)
@@ -80,13 +86,13 @@ def collect(reading: Reading) -> Iterator[Event]:
     except (FetchError, SourceError) as refused:
         yield from _from_feed(reading, base, str(refused))
         return
-    person = main_author(rows) if whole else reading.cursor.get("person")
+    person = main_author(rows) if whole else person
     seen = {} if whole else dict(posts)
     for name in seen.keys() - {str(row["id"]) for row in rows}:
         yield Kept(name)
 
     def read(row: Mapping[str, Any]) -> tuple[Mapping[str, Any], str, Mapping[str, Any] | None]:
-        return row, fingerprint(row), None if known(row) else read_post(reading, base, row["slug"])
+        return row, stamp(row), None if known(row) else read_post(reading, base, row["slug"])
 
     for row, print_, post in in_order(read, rows):
         name = str(row["id"])
@@ -94,8 +100,8 @@ def collect(reading: Reading) -> Iterator[Event]:
             yield Kept(name)
         else:
             document = post_document(reading, base, row, post)
-            if is_foreign(row, person):
-                document = replace(document, quarantine=FOREIGN, remedy="a guest wrote it; nothing is to be done")
+            if is_foreign(row, person, reading.author):
+                document = replace(document, quarantine=FOREIGN, remedy=guest_remedy(row, reading.author))
             yield Found(document, (f"p/{row['slug']}",))
             posts[name] = print_
             # Not yet listed to its end: the posts behind this one may be new as well.
@@ -111,7 +117,12 @@ def collect(reading: Reading) -> Iterator[Event]:
             message = event
         else:
             yield event
-    listing: dict[str, Any] = {"posts": seen, "person": person, "listed_at": time.time() if whole else listed_at}
+    listing: dict[str, Any] = {
+        "posts": seen,
+        "person": person,
+        "names": names,
+        "listed_at": time.time() if whole else listed_at,
+    }
     listing["newest"] = list(dict.fromkeys([*(str(row["id"]) for row in rows), *newest]))[:PAGE]
     yield Done({**listing, "notes": state, **feed_state}, complete=True, message=message)
 

@@ -5,9 +5,11 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from twin_assets.core.authors import Author
 from twin_assets.core.documents import RawDocument
 from twin_assets.core.errors import FetchError, RateLimitedError, SourceError
 from twin_assets.core.sources.base import Event, Found, Kept, Reading, moment
+from twin_assets.core.sources.bylines import foreign_remedy, is_signed_by
 from twin_assets.core.web import shown
 
 NOTES = "note/"
@@ -20,10 +22,18 @@ def main_author(rows: Iterable[Mapping[str, Any]]) -> int | None:
     return people.most_common(1)[0][0] if people else None
 
 
-def is_foreign(row: Mapping[str, Any], person: int | None) -> bool:
-    """True for a post that names its authors and not this person among them."""
-    names = [each.get("id") for each in row.get("publishedBylines") or []]
-    return person is not None and bool(names) and person not in names
+def is_foreign(row: Mapping[str, Any], person: int | None, author: Author) -> bool:
+    """True for a post that names its authors, and neither this person nor one of the author's names among them."""
+    people = row.get("publishedBylines") or []
+    if person is None or not people or any(each.get("id") == person for each in people):
+        return False
+    return not any(is_signed_by(str(each.get("name") or ""), author) for each in people)
+
+
+def guest_remedy(row: Mapping[str, Any], author: Author) -> str:
+    """What to do about a post that is_foreign()."""
+    names = [str(each["name"]) for each in row.get("publishedBylines") or [] if each.get("name")]
+    return foreign_remedy(names, author) if names else "a guest wrote it; nothing is to be done"
 
 
 def notes(
