@@ -1,6 +1,7 @@
 """What goes with samples and what is left out: contexts, reasons, exclusions, checks; and how a dataset is exported."""
 
 import json
+import random
 from datetime import UTC, datetime
 
 import polars as pl
@@ -242,3 +243,27 @@ def test_a_dataset_is_exported_read_again_and_compared(filled, monkeypatch):
     assert len(twin("exclusions")) == 1
     assert twin("include", sample["sample_id"]) == {"included": 1}
     assert not list(folder.parent.glob(".*")), "nothing half-written stays"
+
+
+def test_a_passage_told_again_in_another_document_is_not_tested_on(filled):
+    """As monthly reports do: documents of their own that share a passage."""
+
+    def week(seed: int) -> str:
+        choose = random.Random(seed)
+        return "## Week\n\n" + " ".join(
+            f"{choose.choice(['loom', 'weft', 'yarn', 'shed'])}{choose.random()}" for _ in range(90)
+        )
+
+    told = "## Thanks\n\n" + " ".join(f"Person{n} helped me with the loom and asked for nothing." for n in range(30))
+    rows = [
+        document(f"month{n}", f"{week(n)}\n\n{week(n + 50)}\n\n{told}", "article", "files", f"Month {n}")
+        for n in range(12)
+    ]
+    filled.lake.append("documents", documents(rows))
+    datasets.update_samples(filled, WHO)
+    dataset = datasets.load_dataset(filled.lake, WHO)
+    assert datasets.leakage(dataset) == []
+    months = dataset.samples.filter(pl.col("document_id").str.starts_with("month"))
+    assert months["split"].n_unique() > 1, "they are no near-duplicates"
+    thanks = months.filter(pl.col("target").str.contains("Person0 helped"), pl.col("split") != "train")
+    assert thanks["excluded"].to_list() == ["a passage nearer to training says the same"] * thanks.height

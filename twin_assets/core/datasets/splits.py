@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import polars as pl
 
+from twin_assets.core.datasets.dataset import SPLITS
 from twin_assets.core.documents import content_hash
 from twin_assets.core.overlap import contained_pairs
 
@@ -50,6 +51,38 @@ def place(texts: pl.DataFrame) -> pl.DataFrame:
         for document in text_of
     ]
     return pl.DataFrame(rows, schema=dict.fromkeys(("document_id", "group_id", "split", "duplicate_of"), pl.String))
+
+
+def repeated_passages(passages: pl.DataFrame) -> set[str]:
+    """Names of passages to leave out, since one of another split says the same: those further from training.
+
+    passages: name, split, target. Documents that are no near-duplicates may share passages (a monthly report's
+    headings and tables, a paragraph told twice): the test would ask for what was learned.
+    """
+    left_out: set[str] = set()
+    while True:
+        # Again, as runs of words that stood in too many texts to count may now count.
+        found = _crossing(passages.filter(~pl.col("name").is_in(list(left_out))))
+        if not found:
+            return left_out
+        left_out |= found
+
+
+def _crossing(passages: pl.DataFrame) -> set[str]:
+    from twin_assets.core.cleaning.duplicates import near_duplicate_groups
+
+    place = {name: SPLITS.index(split) for name, split in passages.select("name", "split").iter_rows()}
+    text_of = dict(passages.select("name", "target").iter_rows())
+    found = {
+        max(pair, key=lambda name: place[name]) for pair in contained_pairs(text_of) if place[pair[0]] != place[pair[1]]
+    }
+    alike = near_duplicate_groups(passages.select(document_id="name", text="target"))
+    for group_of in (alike, text_of):  # near-duplicates, and the very same text however short
+        nearest: dict[str, int] = {}
+        for name, group in group_of.items():
+            nearest[group] = min(place[name], nearest.get(group, len(SPLITS)))
+        found |= {name for name, group in group_of.items() if place[name] > nearest[group]}
+    return found
 
 
 def _merge(groups: Mapping[str, str], pairs: Sequence[tuple[str, str]]) -> dict[str, str]:

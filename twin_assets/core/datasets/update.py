@@ -18,7 +18,7 @@ import polars as pl
 from twin_assets.core.datasets.contexts import CONTEXTS_VERSION, choose_contexts
 from twin_assets.core.datasets.exclusions import BY_AUTHOR, excluded_by_author, target_hash
 from twin_assets.core.datasets.passages import PASSAGES_VERSION, build_passages
-from twin_assets.core.datasets.splits import place
+from twin_assets.core.datasets.splits import place, repeated_passages
 from twin_assets.core.documents import Sample, content_hash
 from twin_assets.core.lake import Derivation, Lake, derive, rows_frame
 from twin_assets.core.teacher import TEACHER_VERSION, Request, Teaching, known_instructions, teach
@@ -27,8 +27,9 @@ if TYPE_CHECKING:
     from twin_assets.core.workspace import Workspace
 
 # Changes when the same passages would be put together to other samples.
-SAMPLES_VERSION = f"3/{PASSAGES_VERSION}/{CONTEXTS_VERSION}"
+SAMPLES_VERSION = f"4/{PASSAGES_VERSION}/{CONTEXTS_VERSION}"
 DUPLICATE = "near-duplicate of document "
+REPEATED = "a passage nearer to training says the same"
 
 # What a teacher is shown of a sample.
 ASKED = ("form", "title", "heading", "target")
@@ -113,17 +114,16 @@ def _placed(lake: Lake, author: str) -> pl.DataFrame:
     left_out = pl.col("document_id").is_in(list(documents)) | pl.col("target").map_elements(
         lambda target: bool(targets) and target_hash(target) in targets, return_dtype=pl.Boolean
     )
-    return (
-        passages.join(place(texts), on="document_id")
-        .with_columns(
-            excluded=pl.coalesce(
-                pl.when(left_out).then(pl.lit(BY_AUTHOR)),
-                pl.lit(DUPLICATE) + pl.col("duplicate_of"),
-                "unfit",
-            )
-        )
-        .sort("document_id", "position")
+    samples = passages.join(place(texts), on="document_id").sort("document_id", "position")
+    samples = samples.with_columns(
+        name=pl.concat_str("document_id", pl.lit(":"), "position"),
+        excluded=pl.coalesce(
+            pl.when(left_out).then(pl.lit(BY_AUTHOR)), pl.lit(DUPLICATE) + pl.col("duplicate_of"), "unfit"
+        ),
     )
+    repeated = repeated_passages(samples.filter(pl.col("excluded").is_null()).select("name", "split", "target"))
+    repeats = pl.when(pl.col("name").is_in(list(repeated))).then(pl.lit(REPEATED))
+    return samples.with_columns(excluded=pl.coalesce("excluded", repeats)).drop("name")
 
 
 def _requests(samples: pl.DataFrame) -> list[Request]:
