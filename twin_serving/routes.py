@@ -17,6 +17,7 @@ from twin_assets.core.workspace import Workspace
 from twin_assets.settings import Settings
 from twin_serving.client import TwinClient
 from twin_serving.composer import Chat, Composer
+from twin_serving.lineage import lineage_routes
 from twin_serving.releases import release_routes
 from twin_serving.schemas import ComposeRequest, FeedbackRequest, SearchRequest
 from twin_serving.server import PROCESS_HEADER
@@ -34,6 +35,7 @@ def add_routes(app: FastAPI, settings: Settings, candidate: tuple[str, str] | No
     app.include_router(twin_routes(workspace))
     app.include_router(decision_routes(workspace))
     app.include_router(release_routes(workspace))
+    app.include_router(lineage_routes(workspace))
     app.include_router(voice_routes(workspace))
     composer = Composer(workspace, _own_chat(settings), candidate)
     app.include_router(_writing(workspace, composer))

@@ -16,6 +16,7 @@ from twin_assets.core.documents import Document
 from twin_assets.core.errors import ConfigurationError, VersionGoneError
 from twin_assets.core.housekeeping import tidy
 from twin_assets.core.lake import Lake, rows_frame
+from twin_assets.core.lake_purge import Purged, every_row, purge_author
 from twin_assets.core.warehouse import ask, compare, content_version, list_versions
 from twin_assets.core.workspace import Workspace
 from twin_assets.resources.bucket import make_bucket
@@ -96,6 +97,25 @@ def test_versions_and_the_retention_hold_in_a_bucket(settings):
         lake.read("documents", "ada", version=0)
     with pytest.raises(VersionGoneError, match="before the retention"):
         ask(lake, "select * from documents", versions={"documents": 0})
+
+
+def test_one_authors_past_goes_and_the_others_stays_in_a_bucket(settings):
+    make_bucket(settings)
+    lake = Workspace(settings).lake
+    lake.append("documents", rows("a", "b"))
+    lake.append("documents", rows("c").with_columns(author=pl.lit("ben")))
+    lake.replace("documents", "ada", "document_id", ["a"], [])
+    lake.replace("documents", "ben", "document_id", ["c"], [])
+    names = every_row(lake, "documents", "ada", ["text", "author"], ["a"])
+    assert names.rows() == [("text of a", None)], "what was deleted is still in a file"
+    purged = purge_author(lake, "documents", "ada")
+    assert (purged.files, purged.commits) == (1, 1)
+    assert purge_author(lake, "documents", "ada") == Purged()
+    assert every_row(lake, "documents", "ada", ["text"], ["a"]).is_empty()
+    assert lake.read("documents", "ada")["document_id"].to_list() == ["b"]
+    assert lake.read("documents", "ben", version=1)["document_id"].to_list() == ["c"]
+    with pytest.raises(VersionGoneError):
+        lake.read("documents", "ada", version=0)
 
 
 def test_a_local_lake_has_no_bucket(tmp_path):

@@ -6,6 +6,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
 from pydantic import SecretStr
 from typer.testing import CliRunner
 
@@ -24,6 +26,8 @@ from twin_assets.core.training.loading import load_version
 from twin_assets.core.voice_profile import build_profile, load_profile, save_profile
 from twin_assets.core.workspace import Workspace
 from twin_assets.settings import Settings
+from twin_serving.answers import add_error_answers
+from twin_serving.lineage import lineage_routes
 
 SECRET = "s3cr3t-of-this-machine"
 
@@ -105,6 +109,23 @@ def test_what_it_learned_is_known_there(here, there):
     (learned,) = learners(there, "demo", [next(d.document_id for d in told.documents if d.learned)])
     assert learned.how == "learned"
     assert there.registry.report("demo", "1") == {"left_out": {"faithfulness": "no judge is set"}, "answers": []}
+
+
+def test_lineage_is_served(here, there):
+    service = FastAPI()
+    add_error_answers(service)
+    service.include_router(lineage_routes(there))
+    client = TestClient(service)
+    told = client.get("/v1/twins/demo/lineage/models/1").json()
+    assert told["addresses"] == lineage(here, "demo", "1").addresses
+    document = next(each for each in told["documents"] if each["learned"])
+    for name in (document["document_id"], document["document_id"][:12], document["urls"][0]):
+        found = client.get("/v1/twins/demo/lineage/documents", params={"document": name}).json()
+        assert found["documents"] == [document["document_id"]]
+        assert [(model["version"], model["how"]) for model in found["models"]] == [("1", "learned")]
+    unknown = client.get("/v1/twins/demo/lineage/documents", params={"document": "https://example.org/none"})
+    assert unknown.status_code == 400
+    assert client.get("/v1/twins/demo/lineage/models/9").status_code == 404
 
 
 def test_taking_it_in_again_changes_nothing(there, bundle):

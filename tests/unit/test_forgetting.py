@@ -8,9 +8,11 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from typer.testing import CliRunner
 
 from demo.exports import linkedin_export
 from tests.embedding_models import make_tiny_model
+from twin_assets.cli import app
 from twin_assets.core import features, forgetting
 from twin_assets.core.authors import Author
 from twin_assets.core.collection import collect_platform, import_export
@@ -22,7 +24,8 @@ from twin_assets.core.lineage import learners, lineage
 from twin_assets.core.publication import copy_sparse
 from twin_assets.core.voice_profile import build_profile, load_profile, save_profile
 from twin_assets.core.workspace import Workspace
-from twin_assets.settings import Settings
+from twin_assets.settings import Settings, get_settings
+from twin_serving.server import free_port
 
 STEPS = (
     features.update_corpus, features.update_chunks, features.update_embeddings, features.update_index, update_samples,
@@ -51,14 +54,16 @@ def built(tmp_path_factory):
     workspace.lake.append("drafts", [draft("d1", f"As I wrote: {quoted}", post), draft("d2", "Something new.", None)])
     workspace.lake.append("feedback", [feedback("f1", "d1", "shorter"), feedback("f2", "d2", "Something else.")])
     workspace.index.query("ada", ["posts"], None, ([1], [1.0]), 1)
-    return home / "home"
+    return workspace
 
 
 @pytest.fixture
 def workspace(built, tmp_path):
     """That home, copied."""
-    copy_sparse(built, tmp_path / "home")
-    return Workspace(Settings(home=tmp_path / "home", embedding_model=str(built.parent / "words")))
+    copy_sparse(built.settings.home, tmp_path / "home")
+    workspace = Workspace(built.settings.model_copy(update={"home": tmp_path / "home"}))
+    workspace.__dict__["embedder"] = built.embedder  # its tables take a second to make
+    return workspace
 
 
 def add_model(workspace, home, fingerprint, text, author="ada"):
@@ -241,7 +246,7 @@ def test_an_earlier_clean_version_is_served_again(workspace, tmp_path):
     assert not any(document.forgotten for document in told.documents)
 
 
-@pytest.mark.parametrize("step", ["keep_record", "delete_rows", "_publish_anew", "purge_author"])
+@pytest.mark.parametrize("step", ["keep_record", "delete_rows", "purge_author"])
 def test_what_was_interrupted_is_finished_by_the_next(workspace, monkeypatch, step):
     post, needle = _post(workspace), _needle(workspace)
 
@@ -316,6 +321,29 @@ def test_an_author_leaves_nothing_behind(workspace):
     with pytest.raises(UnknownAuthorError):
         plan_author(workspace, "ada")
     assert features.corpus(workspace.lake, "ben").height > 5
+
+
+def test_the_command_shows_what_goes_and_asks(workspace, monkeypatch):
+    post = _post(workspace)
+    monkeypatch.setenv("TWIN_HOME", str(workspace.settings.home))
+    monkeypatch.setenv("TWIN_EMBEDDING_MODEL", workspace.settings.embedding_model)
+    monkeypatch.setenv("TWIN_PORT", str(free_port()))
+    get_settings.cache_clear()
+    command = ["forget", "document", "ada", post["url"]]
+    twin = CliRunner()
+    planned = json.loads(twin.invoke(app, [*command, "--dry-run", "--json"]).output)
+    assert planned["documents"][0]["url"] == post["url"]
+    assert planned["rows"]["raw_documents"] == 1
+    refused = twin.invoke(app, command, input="n\n")
+    assert refused.exit_code == 1
+    assert "withdrawn" in refused.output
+    assert "This cannot be undone" in refused.output
+    assert isinstance(twin.invoke(app, [*command, "--json"]).exception, ConfigurationError)
+    assert features.corpus(workspace.lake, "ada").filter(pl.col("document_id") == post["document_id"]).height == 1
+    done = twin.invoke(app, [*command, "--yes"])
+    assert done.exit_code == 0, done.output
+    assert "model version 1 learned it: withdrawn" in done.output
+    assert features.corpus(workspace.lake, "ada").filter(pl.col("document_id") == post["document_id"]).is_empty()
 
 
 def test_an_author_whose_removal_was_interrupted(workspace, monkeypatch):

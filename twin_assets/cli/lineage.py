@@ -118,9 +118,7 @@ def forget_author(author: AuthorArgument, yes: Yes = False, dry_run: DryRun = Fa
         answer(plan, as_json, lambda value: None if not dry_run else _show_plan(value))
         raise typer.Exit(0 if dry_run else 1)
     done = core.forget_author(workspace, author, progress=_tell).to_dict()
-    from twin_assets.defs.forgetting import forget_runs
-
-    done["runs"] = forget_runs(workspace.settings, author)
+    done["runs"] = _forget_runs(workspace.settings, author)
     answer(done, as_json, lambda _: typer.echo(f"{author} is forgotten."))
 
 
@@ -133,9 +131,7 @@ def _forget(author: str, what: dict[str, str], policy: Any, yes: bool, dry_run: 
         answer(plan, as_json, lambda value: None if not dry_run else _show_plan(value))
         raise typer.Exit(0 if dry_run else 1)
     done = core.forget(workspace, author, **what, policy=policy, progress=_tell)
-    from twin_assets.defs.forgetting import forget_runs
-
-    values = done.to_dict() | {"runs": forget_runs(workspace.settings, author)}
+    values = done.to_dict() | {"runs": _forget_runs(workspace.settings, author)}
     _refresh_server(workspace, author)
     answer(values, as_json, _show_done)
     if done.policy == "retrain" and done.withdrawn:
@@ -143,6 +139,14 @@ def _forget(author: str, what: dict[str, str], policy: Any, yes: bool, dry_run: 
 
         outcome = run_with_progress("twin", author, workspace.settings, quiet=as_json)
         raise typer.Exit(0 if outcome.success else 1)
+
+
+def _forget_runs(settings: Any, author: str) -> int:
+    if not (settings.home / "dagster").is_dir():  # it never ran, and importing it takes seconds
+        return 0
+    from twin_assets.defs.forgetting import forget_runs
+
+    return forget_runs(settings, author)
 
 
 def _confirmed(plan: dict[str, Any], yes: bool, as_json: bool) -> bool:

@@ -129,7 +129,8 @@ def learners_among(told: Iterable[Lineage], documents: Sequence[str]) -> list[Le
 
 
 def find_documents(workspace: "Workspace", author: str, name: str) -> list[str]:
-    """Ids of the author's documents by id (or its first digits) or by any address they stand at, removed ones as well.
+    """Ids of the author's documents by id (or its first digits) or by any address they stand at, removed and forgotten
+    ones as well.
 
     Raises InputError where nothing goes by that name.
     """
@@ -138,9 +139,13 @@ def find_documents(workspace: "Workspace", author: str, name: str) -> list[str]:
     here = lake.read("documents", author, columns=["document_id", "addresses"]).explode("addresses")
     at_address = here.filter(pl.col("addresses").struct.field("url") == url)["document_id"].to_list()
     found = {*known.filter(pl.col("url") == url)["document_id"], *at_address}
-    if not found and len(name) >= ID_DIGITS:
+    long = len(name) >= ID_DIGITS
+    if not found and long:
         ids = {*known["document_id"], *lake.read("forgotten", author, columns=["document_id"])["document_id"]}
         found = {document for document in ids if document.startswith(name)}
+    if not found:  # known to a model alone, which came in a bundle
+        told = (document for each in lineages(workspace, author) for document in each.documents)
+        found = {d.document_id for d in told if url in d.urls or (long and d.document_id.startswith(name))}
     if not found:
         raise InputError(
             f"{author!r} has no document {name!r}; give the address it was published at, or its id "

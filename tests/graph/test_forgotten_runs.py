@@ -1,0 +1,37 @@
+"""What Dagster remembers of an author's runs goes to the last byte, and nobody else's."""
+
+import dagster as dg
+from dagster._core.utils import make_new_run_id
+
+from twin_assets.core.authors import Author, AuthorStore
+from twin_assets.defs.forgetting import forget_runs
+from twin_assets.defs.launch import persistent_instance
+from twin_assets.defs.partitions import AUTHOR_PARTITION
+
+
+def _ended(instance: dg.DagsterInstance, author: str, status: dg.DagsterRunStatus) -> None:
+    run = dg.DagsterRun("twin", make_new_run_id(), tags={"dagster/partition": author}, status=status)
+    instance.add_run(run)
+    instance.report_engine_event(f"a title of {author}s that nobody may read", run)
+
+
+def _held(home) -> set[str]:
+    everything = b"".join(path.read_bytes() for path in (home / "dagster").rglob("*") if path.is_file())
+    return {author for author in ("ada", "ben") if f"a title of {author}s".encode() in everything}
+
+
+def test_runs_and_partition_of_an_author(home, monkeypatch):
+    for name in ("DAGSTER_HOME", "TWIN_DAGSTER_STORAGE", "TWIN_HOME", "DAGSTER_DISABLE_TELEMETRY"):
+        monkeypatch.setenv(name, "")  # to be put back: opening the instance sets them
+    AuthorStore(home.authors_folder).save(Author(id="ben", name="Ben"))
+    with persistent_instance(home) as instance:
+        instance.add_dynamic_partitions(AUTHOR_PARTITION, ["ada", "ben"])
+        _ended(instance, "ada", dg.DagsterRunStatus.SUCCESS)
+        _ended(instance, "ada", dg.DagsterRunStatus.FAILURE)
+        _ended(instance, "ben", dg.DagsterRunStatus.SUCCESS)
+    assert _held(home.home) == {"ada", "ben"}
+    assert forget_runs(home, "ada") == 2
+    assert forget_runs(home, "ada") == 0
+    assert _held(home.home) == {"ben"}
+    with persistent_instance(home) as instance:
+        assert instance.get_dynamic_partitions(AUTHOR_PARTITION) == ["ben"]
