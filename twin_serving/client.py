@@ -68,6 +68,10 @@ class TwinClient:
         """Set the author's timetable (None: off); returns schedule, time_zone, next_run."""
         return self._request("PUT", f"{_twin(author)}/schedule", json={"schedule": schedule})
 
+    def set_names(self, author: str, names: list[str]) -> dict[str, Any]:
+        """Set the other names the author signs with; returns them as names."""
+        return self._request("PUT", f"{_twin(author)}/names", json={"names": names})
+
     def upload(self, author: str, content: Path | bytes, filename: str | None = None) -> dict[str, Any]:
         """Hand in an export (path or bytes); returns the platform and location it became a source as."""
         path = f"{_twin(author)}/imports"

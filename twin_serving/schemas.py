@@ -58,6 +58,12 @@ class ScheduleRequest(Strict):
     schedule: str | None = Field(max_length=200)
 
 
+class NamesRequest(Strict):
+    """Every other name the author signs with."""
+
+    names: list[str] = Field(max_length=50)
+
+
 class TwinRequest(Strict):
     """A new author, with where they publish."""
 

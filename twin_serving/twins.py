@@ -11,7 +11,7 @@ from fastapi import APIRouter, File, UploadFile
 from twin_assets.core.authors import Author
 from twin_assets.core.errors import InputError
 from twin_assets.core.workspace import Workspace
-from twin_serving.schemas import DecisionRequest, ScheduleRequest, SourceRequest, TwinRequest
+from twin_serving.schemas import DecisionRequest, NamesRequest, ScheduleRequest, SourceRequest, TwinRequest
 
 NANO_NOTICE = (
     "This text comes from nano, a tiny model built from this author's own writing in half a minute: it proves that "
@@ -83,6 +83,7 @@ def twin_routes(workspace: Workspace) -> APIRouter:
         return {
             **_summary(workspace, author),
             **timetable_status(workspace, author),
+            "names": list(author.names),
             "source_states": source_report(workspace, author),
             "quarantined": quarantined(workspace, author_id),
             "models": [
@@ -102,9 +103,11 @@ def twin_routes(workspace: Workspace) -> APIRouter:
     def source(author_id: str, request: SourceRequest) -> dict[str, str]:
         """Add a place the author publishes."""
         from twin_assets.core.collection import add_source
+        from twin_assets.core.sources import platform_named
 
-        author = add_source(workspace, author_id, request.platform, request.location)
-        return {"platform": request.platform, "location": author.sources[-1].location}
+        add_source(workspace, author_id, request.platform, request.location)
+        location = platform_named(request.platform).normalise(request.location)
+        return {"platform": request.platform, "location": location}
 
     @router.delete("/twins/{author_id}/sources")
     def remove(author_id: str, source: str, dry_run: bool = False) -> dict[str, Any]:
@@ -121,6 +124,14 @@ def twin_routes(workspace: Workspace) -> APIRouter:
         from twin_assets.core.timetable import set_schedule
 
         return timetable_status(workspace, set_schedule(workspace, author_id, request.schedule))
+
+    @router.put("/twins/{author_id}/names")
+    def names(author_id: str, request: NamesRequest) -> dict[str, Any]:
+        """Set the other names the author signs with; texts under them count as theirs from the next run on."""
+        with workspace.authors.changing(author_id) as author:
+            wanted = tuple(dict.fromkeys(name.strip() for name in request.names if name.strip()))
+            workspace.authors.save(author.model_copy(update={"names": wanted}))
+        return {"names": list(wanted)}
 
     @router.post("/twins/{author_id}/imports", status_code=201)
     def imports(author_id: str, file: UploadFile = File()) -> dict[str, str]:  # noqa: B008  FastAPI's way

@@ -206,6 +206,21 @@ def test_the_page_can_set_and_stop_the_timetable(workspace, api):
     assert workspace.authors.get("ada").schedule is None
 
 
+def test_the_page_can_set_the_other_names_an_author_signs_with(workspace, api):
+    assert api.get("/v1/twins/ada").json()["names"] == []
+    saved = api.put("/v1/twins/ada/names", json={"names": [" Ada Byron ", "", "Ada Byron", "A. A. L."]}).json()
+    assert saved == {"names": ["Ada Byron", "A. A. L."]}
+    assert workspace.authors.get("ada").names == ("Ada Byron", "A. A. L.")
+    assert api.get("/v1/twins/ada").json()["names"] == ["Ada Byron", "A. A. L."]
+    assert api.put("/v1/twins/nobody/names", json={"names": []}).status_code == 404
+
+
+def test_a_source_that_is_added_again_is_told_by_its_own_location(workspace, api):
+    feed, blog = ({"platform": "feed", "location": f"https://{name}.example/feed"} for name in ("ada", "blog"))
+    for source in (feed, blog, feed):
+        assert api.post("/v1/twins/ada/sources", json=source).json() == source
+
+
 def test_status_tells_of_every_source_and_every_link_in_quarantine(workspace, medium, platforms, twin):
     _feed, export = medium
     add_source(workspace, "ada", "substack", f"{platforms.url}/substack")

@@ -2,6 +2,7 @@
 
 import json
 import random
+import threading
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -167,6 +168,26 @@ def test_any_history_with_kills_ends_in_a_fresh_build(workspace, tmp_path, monke
     choose.shuffle(rows)
     assert rows_of(workspace) == fresh(tmp_path, rows)
     assert update_corpus(workspace, "ada").touched == 0
+
+
+def test_two_runs_at_once_end_in_a_fresh_build(workspace, tmp_path, monkeypatch):
+    facts, others = corpus_module.corpus_facts, []
+    collect(workspace, [with_footer(1)])
+
+    def interrupted(lake, author):
+        found = facts(lake, author)
+        if not others:
+            collect(workspace, [with_footer(1), with_footer(2)])
+            others.append(threading.Thread(target=update_corpus, args=(workspace, "ada")))
+            others[0].start()
+            others[0].join(timeout=0.5)
+        return found
+
+    monkeypatch.setattr(corpus_module, "corpus_facts", interrupted)
+    update_corpus(workspace, "ada")
+    others[0].join()
+    update_corpus(workspace, "ada")
+    assert rows_of(workspace) == fresh(tmp_path, [with_footer(1), with_footer(2)])
 
 
 def test_nothing_is_written_where_nothing_changed(workspace):

@@ -162,6 +162,28 @@ def _save_timetable(author: str, cron: str | None, own: bool) -> None:
     st.rerun()
 
 
+def other_names(twin: Mapping[str, Any]) -> None:
+    """The other names the author signs with, and a way to change them."""
+    names = twin["names"]
+    label = f"Also known as: {', '.join(names)}" if names else "Also known as: no other name"
+    with st.expander(parts.plain(label), icon=":material/badge:", key=f"names-{twin['id']}-{'|'.join(names)}"):
+        entered = st.text_area(
+            "Other names they sign with, one a line",
+            value="\n".join(names),
+            max_chars=2000,
+            key=f"other-names-{twin['id']}-{'|'.join(names)}",
+            help="A text that is signed with somebody else's name is set aside; one under these names is not.",
+        )
+        if st.button("Save names", icon=":material/save:"):
+            try:
+                state.serving().set_names(twin["id"], entered.splitlines())
+            except ServingError as error:
+                st.error(parts.plain(str(error)), icon=":material/error:")
+                return
+            state.say("Saved. The next collection looks again at what was set aside.")
+            st.rerun()
+
+
 def show_set_aside(rows: Sequence[Mapping[str, Any]]) -> None:
     """Every link that was found and not used, with its reason and its remedy; a long list opens on request."""
     if not rows:
@@ -176,7 +198,7 @@ def show_set_aside(rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _set_aside_row(row: Mapping[str, Any]) -> str:
-    title, remedy = row.get("title") or row["url"], row.get("remedy")
+    title, remedy = row.get("title") or row["url"] or "Without a title", row.get("remedy")
     address = f'<span class="about">{escape(row["url"])}</span>' if row["url"] and row["url"] != title else ""
     platform = escape(parts.platform_title(row["platform"]))
     return (

@@ -34,6 +34,7 @@ def render() -> None:
         connected.show_sources(twin, collecting=panel.active)
         with st.expander("Add another source", icon=":material/add_link:", key=f"add-{len(twin['sources'])}"):
             _add(author, platforms)
+        connected.other_names(twin)
     _collect(twin, panel)
     connected.show_set_aside(twin["quarantined"])
 
