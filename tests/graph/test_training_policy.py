@@ -1,7 +1,9 @@
 """Training by itself, tested by ticks: when it starts, what it leaves alone, a failure retried once and told."""
 
 import json
+import shutil
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import dagster as dg
 import polars as pl
@@ -14,6 +16,7 @@ from twin_assets.core.datasets import load_dataset
 from twin_assets.core.documents import Sample
 from twin_assets.core.errors import InputError
 from twin_assets.core.lake import rows_frame
+from twin_assets.core.registry import Registry
 from twin_assets.core.rules import TrainingRules, set_rules
 from twin_assets.core.training import policy
 from twin_assets.defs.partitions import AUTHOR_PARTITION
@@ -69,9 +72,19 @@ class Deployment:
         return policy.training_wanted(self.workspace, self.workspace.authors.get("ada"), self.now)
 
 
+@pytest.fixture(scope="module")
+def empty_registry(tmp_path_factory) -> Path:
+    """A registry's database: making it takes seconds."""
+    folder = tmp_path_factory.mktemp("registry")
+    Registry(f"sqlite:///{folder / 'mlflow.db'}", folder / "models").experiment("nobody")
+    return folder / "mlflow.db"
+
+
 @pytest.fixture
-def ada(workspace, instance, resource, monkeypatch, tmp_path) -> Deployment:
+def ada(workspace, instance, resource, monkeypatch, tmp_path, empty_registry) -> Deployment:
     """The author with enough text for a first model."""
+    (workspace.settings.home / "mlflow").mkdir(parents=True)
+    shutil.copyfile(empty_registry, workspace.settings.home / "mlflow" / "mlflow.db")
     deployment = Deployment(workspace, instance, resource, monkeypatch, tmp_path)
     deployment.write(0, 12)
     return deployment
