@@ -8,6 +8,8 @@ import pytest
 from demo.exports import linkedin_export
 from tests.graph.ticks import empty_instance, instance, resource, settle, tick, tick_timetable  # noqa: F401  fixtures
 from twin_assets.core.authors import Author, Source
+from twin_assets.core.collection import import_export
+from twin_assets.defs.collection import sensors
 from twin_assets.defs.collection.sensors import inbox, new_authors
 from twin_assets.defs.partitions import AUTHOR_PARTITION
 from twin_assets.defs.release.sensors import approval_given, new_model
@@ -54,6 +56,23 @@ def test_a_file_that_is_no_export_is_set_aside_with_the_reason(workspace, resour
     rejected = workspace.settings.inbox_folder / "ada" / "rejected"
     assert (rejected / "cat.zip").read_bytes() == b"not a zip"
     assert "cat.zip" in (rejected / "cat.zip.txt").read_text()
+
+
+def test_a_file_that_breaks_its_parser_stops_nobody_else(workspace, resource, instance, monkeypatch):
+    def read(workspace, author, path):
+        if author == "ada":
+            raise KeyError("part of somebody's post")
+        return import_export(workspace, author, path)
+
+    monkeypatch.setattr(sensors, "import_export", read)
+    for author in ("ada", "ben"):
+        workspace.authors.save(Author(id=author, name=author.title()))
+        (workspace.settings.inbox_folder / author).mkdir(parents=True)
+        settle(linkedin_export(workspace.settings.inbox_folder / author / "export.zip"))
+    assert [request.partition_key for request in tick(inbox, instance, resource).run_requests] == ["ben"]
+    said = (workspace.settings.inbox_folder / "ada" / "rejected" / "export.zip.txt").read_text()
+    assert "KeyError" in said
+    assert "somebody's post" not in said
 
 
 def test_a_file_still_being_written_is_left_alone(workspace, resource, instance):

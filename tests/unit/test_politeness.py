@@ -181,6 +181,14 @@ def test_a_retry_after_that_says_nothing_is_no_wait_without_end(value):
     assert wait is None or 0 <= wait < 1e9
 
 
+@pytest.mark.parametrize("reset", [str(int(time.time() * 1000)), "9" * 400, "²"])
+def test_a_reset_that_is_no_second_of_this_age_puts_nothing_to_rest_for_ever(reset):
+    spent = {"x-ratelimit-remaining": "0", "x-ratelimit-reset": reset}
+    wait = asked_wait(WebResponse(403, "u", spent, b""))
+    assert wait is None or wait <= 7 * 24 * 3600
+    assert asked_wait(WebResponse(429, "u", {"retry-after": "999999999"}, b"")) == 7 * 24 * 3600
+
+
 def test_not_modified_is_no_answer_to_a_plain_question(web, site):
     site.fail("/page", fault="not_modified", times=None)
     with pytest.raises(FetchError, match="says that nothing has changed although nobody asked"):

@@ -12,6 +12,9 @@ import httpx
 
 from twin_assets.core.errors import FetchError, RateLimitedError
 
+# Seconds: a date beyond that, or milliseconds where seconds are meant, would put a source to rest for ever.
+LONGEST_ASKED = 7 * 24 * 3600.0
+
 
 @dataclass(frozen=True)
 class WebResponse:
@@ -98,7 +101,7 @@ def read_body(response: httpx.Response, max_bytes: int, url: str) -> bytes:
 
 
 def asked_wait(response: WebResponse) -> float | None:
-    """Seconds the answer asks to wait: Retry-After (seconds or a date), else GitHub's quota reset.
+    """Seconds the answer asks to wait, a week at the most: Retry-After (seconds or a date), else GitHub's quota reset.
 
     Points in time are counted from the answer's own Date, so that a clock that is wrong, here or there, does not
     make a wait of minutes one of hours or of none.
@@ -107,14 +110,16 @@ def asked_wait(response: WebResponse) -> float | None:
     now = _server_time(response)
     if asked:
         if asked.isdecimal() and len(asked) < 10:
-            return float(asked)
+            return min(float(asked), LONGEST_ASKED)
         try:
-            return max(0.0, parsedate_to_datetime(asked).timestamp() - now)
+            return min(max(0.0, parsedate_to_datetime(asked).timestamp() - now), LONGEST_ASKED)
         except (ValueError, TypeError):
             return None
     spent = response.status in (403, 429) and response.headers.get("x-ratelimit-remaining") == "0"
     reset = response.headers.get("x-ratelimit-reset", "")
-    return max(1.0, float(reset) - now) if spent and reset.isdigit() else None
+    if not spent or not reset.isdecimal() or len(reset) > 15:
+        return None
+    return min(max(1.0, float(reset) - now), LONGEST_ASKED)
 
 
 def rate_limited(url: str, status: int, wait: float | None) -> RateLimitedError:

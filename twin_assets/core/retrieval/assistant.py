@@ -65,7 +65,7 @@ class QuestionModel:
                 raise ModelError(f"the question model at {self.url} failed less than {PAUSE:.0f} seconds ago")
         try:
             found = self._read(question, now)
-        except (httpx.HTTPError, ValidationError, ValueError, KeyError, IndexError, TypeError) as error:
+        except (httpx.HTTPError, ValidationError, ValueError, KeyError, IndexError, TypeError, OverflowError) as error:
             with self._lock:
                 self._paused_until = time.monotonic() + PAUSE
             raise ModelError(

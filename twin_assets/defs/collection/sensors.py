@@ -51,12 +51,14 @@ def take_from_inbox(workspace: Workspace) -> Iterator[tuple[str, str, str | None
                 import_export(workspace, author, path)
             except OSError as error:
                 yield author, path.name, f"{path} cannot be taken in ({error.strerror}); make it readable."
-            except TwinError as error:
+            except Exception as error:  # what a file holds may break a parser in any way; it fails alone
+                expected = isinstance(error, TwinError)
+                problem = str(error) if expected else f"{path.name} cannot be read ({type(error).__name__}); report it."
                 rejected = folder / "rejected"
                 rejected.mkdir(exist_ok=True)
-                (rejected / f"{path.name}.txt").write_text(f"{error}\n", encoding="utf-8")
+                (rejected / f"{path.name}.txt").write_text(f"{problem}\n", encoding="utf-8")
                 path.replace(rejected / path.name)
-                yield author, path.name, str(error)
+                yield author, path.name, problem
             else:
                 path.unlink()
                 yield author, path.name, None
