@@ -339,6 +339,9 @@ class Versions:
     @cached_property
     def _client(self) -> "MlflowClient":
         os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+        # Of its own it asks a server that is away for four minutes before it says so.
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "1")
         os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
         if self._database is not None:
             self._database.parent.mkdir(parents=True, exist_ok=True)
