@@ -139,13 +139,16 @@ def find_documents(workspace: "Workspace", author: str, name: str) -> list[str]:
     here = lake.read("documents", author, columns=["document_id", "addresses"]).explode("addresses")
     at_address = here.filter(pl.col("addresses").struct.field("url") == url)["document_id"].to_list()
     found = {*known.filter(pl.col("url") == url)["document_id"], *at_address}
-    long = len(name) >= ID_DIGITS
-    if not found and long:
+
+    def named(document: str) -> bool:
+        return document == name or (len(name) >= ID_DIGITS and document.startswith(name))
+
+    if not found:
         ids = {*known["document_id"], *lake.read("forgotten", author, columns=["document_id"])["document_id"]}
-        found = {document for document in ids if document.startswith(name)}
+        found = {document for document in ids if named(document)}
     if not found:  # known to a model alone, which came in a bundle
         told = (document for each in lineages(workspace, author) for document in each.documents)
-        found = {d.document_id for d in told if url in d.urls or (long and d.document_id.startswith(name))}
+        found = {d.document_id for d in told if url in d.urls or named(d.document_id)}
     if not found:
         raise InputError(
             f"{author!r} has no document {name!r}; give the address it was published at, or its id "
