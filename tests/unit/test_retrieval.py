@@ -146,7 +146,10 @@ def test_the_newest_gain_what_the_options_give_them(retriever):
     ranked = replace(PLAIN, reranker="features")
     still, new = (retriever.search("ada", "network", options=replace(ranked, recency=recency)) for recency in (0, 1.0))
     assert starts(still)[0] == starts(new)[0] == "def"
-    assert [hit.published_at.year for hit in new] != [hit.published_at.year for hit in still]
+    plain, raised = ({hit.published_at.year: hit.score for hit in hits} for hits in (still, new))
+    gains = [raised[year] - plain[year] for year in sorted(plain)]
+    assert gains == sorted(gains), "the newer the more"
+    assert gains[-1] > gains[0]
     by_question = retriever.find("ada", "latest network", options=replace(ranked, filters=True))
     assert by_question.understood == ("recent",)
     gained = {hit.chunk_id: hit.score for hit in by_question.hits}
