@@ -60,14 +60,16 @@ class RunPrinter:
         return ", ".join(f"{name} {values[name]}" for name in SHOWN if values.get(name) not in (None, 0, ""))
 
 
-def run_with_progress(job: str, author: str, settings: Settings, *, quiet: bool = False):
-    """Run a job for one author in this process, printing its steps, and return its outcome."""
+def run_with_progress(
+    job: str, author: str, settings: Settings, *, quiet: bool = False, operations: dict[str, Any] | None = None
+):
+    """Run a job for one author here, printing its steps, and return its outcome; operations: see run_job()."""
     console = Console(stderr=quiet, quiet=quiet)
     console.print(f"[bold]{job}[/] for [bold]{author}[/] under {settings.home}", highlight=False)
     with RunPrinter(console) as printer:
         from twin_assets.defs.launch import run_job
 
-        outcome = run_job(job, author, settings, printer)
+        outcome = run_job(job, author, settings, printer, operations)
     for check, problem in outcome.warnings.items():
         console.print(Text(f"! {check}: {problem}", style="yellow"))
     for step, sentence in outcome.failures.items():

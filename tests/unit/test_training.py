@@ -1,6 +1,5 @@
-"""Training for real on tiny models: nano, a hub id and a folder; resumed after a kill; nothing trained twice."""
+"""Training for real on tiny models: nano, a hub id and a folder; nothing trained twice."""
 
-import dataclasses
 import json
 import subprocess
 import sys
@@ -12,11 +11,9 @@ from demo.hub import HubServer
 from twin_assets.core import datasets
 from twin_assets.core.errors import ModelError, TooLittleTextError, UnknownModelError
 from twin_assets.core.training.bases import AUTO_BASES, resolve_base
-from twin_assets.core.training.families import FAMILIES, OTHER, family_of, lora_configuration
 from twin_assets.core.training.loading import load_version
-from twin_assets.core.training.preflight import GIB, Machine, ModelShape, Workload, preflight
-from twin_assets.core.training.recipes import NANO, Recipe
-from twin_assets.core.training.train import shape_of, train
+from twin_assets.core.training.preflight import Workload
+from twin_assets.core.training.train import train
 from twin_assets.core.workspace import Workspace
 
 DEAD_HUB = "http://127.0.0.1:9"
@@ -106,33 +103,6 @@ def test_other_models_go_the_same_way(home, tmp_path, way):
     assert written.shape[1] > ids["input_ids"].shape[1]
 
 
-def test_a_killed_training_goes_on(home, tmp_path):
-    from transformers import LlamaConfig
-
-    from twin_assets.core.training.sft import fine_tune
-
-    base = tiny_model(tmp_path / "base", LlamaConfig(vocab_size=400, **GPT_NEOX))
-    _, dataset = filled(home)
-    recipe = dataclasses.replace(NANO, epochs=3, length=96)
-    steps = []
-
-    def kill(_: str, share: float) -> None:
-        steps.append(share)
-        if share > 0.5:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        fine_tune(base, "tiny", AUTHOR.name, dataset, recipe, tmp_path, progress=kill)
-    before, steps = len(steps), []
-    metrics = fine_tune(
-        base, "tiny", AUTHOR.name, dataset, recipe, tmp_path, progress=lambda _, share: steps.append(share)
-    )
-    assert metrics["training_steps"] == 3 * -(-dataset.counts["train"] // recipe.batch)
-    assert len(steps) < metrics["training_steps"], "the second run began where the checkpoint was"
-    assert len(steps) + before > metrics["training_steps"] - 1
-    assert (tmp_path / "adapter" / "adapter_model.safetensors").is_file()
-
-
 def test_too_little_text(home):
     workspace = Workspace(home.model_copy(update=QUICK))
     workspace.authors.save(AUTHOR)
@@ -170,64 +140,3 @@ def test_bases(home, tmp_path):
     (made / "model.safetensors").rename(made / "pytorch_model.bin")
     with pytest.raises(ModelError, match="no safetensors"):
         resolve_base(str(made), dead)
-
-
-def test_preflight_refuses_with_the_nearest_that_fits():
-    shape = ModelShape(7_600_000_000, 3584, 28, 152_064)
-    large = Machine(200 * GIB, 500 * GIB, 4e14, "cuda")
-    assert preflight(shape, Workload(50_000, batch=8), large).ok
-    small = preflight(shape, Workload(50_000, batch=8), dataclasses.replace(large, memory=24 * GIB))
-    assert not small.ok
-    assert "24.0 GiB are free" in small.reason
-    assert "would fit" in small.nearest
-    with pytest.raises(ModelError, match="does not fit"):
-        small.require()
-    full = preflight(shape, Workload(50_000), dataclasses.replace(large, disk=GIB))
-    assert "of disk" in full.reason
-    assert preflight(shape, Workload(50_000), dataclasses.replace(large, disk=2 * GIB), on_disk=True).ok
-    slow = preflight(shape, Workload(50_000), dataclasses.replace(large, speed=1e10), limit_minutes=60)
-    assert "minutes" in slow.reason
-    assert "pass" in slow.nearest
-
-
-def test_machine_and_shape_are_measured(tmp_path):
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    machine = Machine.measure(tmp_path / "not" / "there" / "yet")
-    assert min(machine.memory, machine.disk, machine.speed) > 0
-    made = tiny_model(tmp_path / "model", LlamaConfig(vocab_size=400, **GPT_NEOX))
-    shape = shape_of(made)
-    assert shape == ModelShape(LlamaForCausalLM.from_pretrained(made).num_parameters(), 32, 2, 400)
-
-
-TINY = {"vocab_size": 64, "num_hidden_layers": 1, "hidden_size": 32, "num_attention_heads": 2, "intermediate_size": 32}
-SHAPES = {
-    "llama": TINY,
-    "mistral": TINY | {"num_key_value_heads": 2},
-    "qwen2": TINY | {"num_key_value_heads": 2},
-    "gemma": TINY | {"num_key_value_heads": 2, "head_dim": 16},
-    "phi": TINY,
-    "phi3": TINY | {"pad_token_id": 0},
-    "gpt2": {"vocab_size": 64, "n_layer": 1, "n_embd": 32, "n_head": 2},
-    "gpt_neox": TINY,
-    "gpt_oss": TINY | {"num_key_value_heads": 2, "head_dim": 16, "num_local_experts": 2, "num_experts_per_tok": 1},
-}
-
-
-@pytest.mark.parametrize("model_type", sorted(SHAPES))
-def test_every_family_gets_its_adapter(model_type):
-    from peft import get_peft_model
-    from transformers import AutoConfig, AutoModelForCausalLM
-
-    configuration = AutoConfig.for_model(model_type, **SHAPES[model_type])
-    model = AutoModelForCausalLM.from_config(configuration)
-    family = family_of(configuration.to_dict())
-    assert family is not OTHER
-    adapted = get_peft_model(model, lora_configuration(family, rank=2, alpha=4, dropout=0.0))
-    reached = {name.split(".")[-4] for name, _ in adapted.named_parameters() if name.endswith("lora_A.default.weight")}
-    assert reached == set(family.target_modules)
-    assert {family.name for family in FAMILIES} >= {"Llama", "Mistral", "Qwen", "Gemma", "Phi", "GPT-2", "gpt-oss"}
-
-
-def test_recipes_are_named_in_full():
-    assert Recipe().parameters()["learning_rate"] == 2e-4

@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 
@@ -54,9 +55,16 @@ def make_storage(settings: Settings) -> None:
 
 
 def run_job(
-    name: str, author: str, settings: Settings, listener: Callable[[dg.EventLogEntry], None] | None = None
+    name: str,
+    author: str,
+    settings: Settings,
+    listener: Callable[[dg.EventLogEntry], None] | None = None,
+    operations: dict[str, Any] | None = None,
 ) -> RunOutcome:
-    """Run a job for one author in this process and tell how it ended; events go to the listener as they happen."""
+    """Run a job for one author in this process and tell how it ended; events go to the listener as they happen.
+
+    operations: configuration of single assets, as run configuration has it under `ops`.
+    """
     from dagster._core.utils import make_new_run_id
 
     from twin_assets.definitions import build_defs
@@ -74,7 +82,10 @@ def run_job(
                 partition_key=author,
                 run_id=run_id,
                 raise_on_error=False,
-                run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+                run_config={
+                    "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+                    "ops": operations or {},
+                },
             )
         )
         failures = {}

@@ -2,22 +2,22 @@
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from twin_assets.core.documents import content_hash
 from twin_assets.core.errors import ModelError, UnknownModelError
-from twin_assets.core.training.preflight import Machine, ModelShape, Workload, preflight
+from twin_assets.core.training.preflight import SHAPES, Machine, ModelShape, Workload, preflight
 from twin_assets.settings import Settings
 
 # What `auto` chooses among, largest first: small instruct models under open licences, with their shapes, so that the
 # choice needs no download.
 AUTO_BASES: tuple[tuple[str, ModelShape], ...] = (
-    ("Qwen/Qwen2.5-7B-Instruct", ModelShape(7_616_000_000, 3584, 28, 152_064)),
-    ("Qwen/Qwen2.5-1.5B-Instruct", ModelShape(1_544_000_000, 1536, 28, 151_936)),
-    ("Qwen/Qwen2.5-0.5B-Instruct", ModelShape(494_000_000, 896, 24, 151_936)),
-    ("HuggingFaceTB/SmolLM2-135M-Instruct", ModelShape(135_000_000, 576, 30, 49_152)),
+    ("Qwen/Qwen2.5-7B-Instruct", SHAPES["7B"]),
+    ("Qwen/Qwen2.5-1.5B-Instruct", SHAPES["1.5B"]),
+    ("Qwen/Qwen2.5-0.5B-Instruct", SHAPES["0.5B"]),
+    ("HuggingFaceTB/SmolLM2-135M-Instruct", ModelShape(134_515_008, 576, 30, 49_152, 1_536, tied=True)),
 )
 AUTO_MINUTES = 60.0
 # For asking what auto would choose before there is a dataset: about 200 posts.
@@ -108,11 +108,41 @@ def base_of(name: str, identity: str) -> BaseModel:
     return base
 
 
+def shape_of(folder: Path) -> ModelShape:
+    """Sizes of a model in a folder, from its configuration and the headers of its weights."""
+    from safetensors import safe_open
+
+    configuration = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    parameters = 0
+    for path in folder.glob("*.safetensors"):
+        with safe_open(path, framework="numpy") as file:
+            for name in file.keys():  # noqa: SIM118 (not a mapping)
+                size = 1
+                for extent in file.get_slice(name).get_shape():
+                    size *= extent
+                parameters += size
+
+    def first(*names: str, default: int | None = None) -> int:
+        nested = configuration.get("text_config", {})
+        found = (int(c[name]) for name in names for c in (configuration, nested) if c.get(name) is not None)
+        value = next(found, default)
+        if value is None:
+            raise ModelError(f"config.json in {folder} does not say {names[0]}; preflight needs it.")
+        return value
+
+    return ModelShape(
+        parameters, first("hidden_size", "n_embd"), first("num_hidden_layers", "n_layer"), first("vocab_size"),
+        first("intermediate_size", "n_inner", default=0),
+        tied=bool(first("tie_word_embeddings", default=0)),
+    )  # fmt: skip
+
+
 def _choose(settings: Settings, workload: Workload) -> BaseModel:
     unreached = reach_hub(settings.hub_endpoint)
     if unreached:
         return BaseModel("nano", "nano", f"{unreached}, so the machinery is proved with a model of our own", "nano")
     machine = Machine.measure(settings.models_folder)
+    workload = replace(workload, batch=1)  # training puts its batch in as many pieces as memory asks for
     refused: list[str] = []
     for name, shape in AUTO_BASES:
         plan = preflight(shape, workload, machine, limit_minutes=AUTO_MINUTES)
@@ -131,22 +161,30 @@ def _hub(name: str, settings: Settings, why: str) -> BaseModel:
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
 
     hub_endpoint = settings.hub_endpoint
+
+    def downloaded() -> Path | None:
+        try:
+            return Path(snapshot_download(name, cache_dir=settings.models_folder / "hub", local_files_only=True))
+        except LocalEntryNotFoundError:
+            return None
+
     try:
         revision = HfApi(endpoint=hub_endpoint).model_info(name, timeout=10.0).sha
         return BaseModel("hub", name, why, str(revision))
     except RepositoryNotFoundError as error:
+        if (path := downloaded()) is not None:
+            return BaseModel("hub", name, f"{why} (downloaded before; it is gone from the hub)", path.name, path)
         raise UnknownModelError(
-            f"The hub at {hub_endpoint} has no model {name!r}, or it is private; check base_model."
+            f"The hub at {hub_endpoint} has no model {name!r}, it was taken down, or it is private; set base_model to "
+            "another, or to a folder."
         ) from error
     except (HfHubHTTPError, httpx.HTTPError, OSError) as error:
-        try:
-            path = Path(snapshot_download(name, cache_dir=settings.models_folder / "hub", local_files_only=True))
-        except LocalEntryNotFoundError:
-            raise UnknownModelError(
-                f"Base model {name} is not on this machine and {hub_endpoint} is not reached ({error}); "
-                "connect, set base_model to a folder, or to nano."
-            ) from error
-        return BaseModel("hub", name, f"{why} (downloaded before; the hub is not reached)", path.name, path)
+        if (path := downloaded()) is not None:
+            return BaseModel("hub", name, f"{why} (downloaded before; the hub is not reached)", path.name, path)
+        raise UnknownModelError(
+            f"Base model {name} is not on this machine and {hub_endpoint} is not reached ({error}); "
+            "connect, set base_model to a folder, or to nano."
+        ) from error
 
 
 def _local(setting: str, folder: Path) -> BaseModel:

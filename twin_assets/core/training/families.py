@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from twin_assets.core.training.recipes import Recipe
+
 
 @dataclass(frozen=True, slots=True)
 class Family:
@@ -45,16 +47,43 @@ def family_of(configuration: Mapping[str, Any]) -> Family:
     return _BY_TYPE.get(str(configuration.get("model_type")), OTHER)
 
 
-def lora_configuration(family: Family, rank: int, alpha: int, dropout: float) -> Any:
-    """peft's LoraConfig for a family."""
-    from peft import LoraConfig
+def adapter_configuration(model: Any, recipe: Recipe) -> Any:
+    """peft's configuration of what a recipe trains on a model.
 
+    A full fine-tune is an adapter as well, one that holds whole layers (peft's modules_to_save): the base stays what it
+    is, and whoever loads, compares, merges or switches adapters does so with it.
+    """
+    from peft import LoraConfig
+    from peft.utils.constants import DUMMY_TARGET_MODULES
+
+    if recipe.method == "full":
+        return LoraConfig(
+            r=1,
+            target_modules=DUMMY_TARGET_MODULES,
+            modules_to_save=whole_layers(model),
+            task_type="CAUSAL_LM",
+        )
+    family = family_of(model.config.to_dict())
     targets = family.target_modules
     return LoraConfig(
-        r=rank,
-        lora_alpha=alpha,
-        lora_dropout=dropout,
+        r=recipe.rank,
+        lora_alpha=recipe.alpha,
+        lora_dropout=recipe.dropout,
         target_modules=targets if isinstance(targets, str) else list(targets),
         fan_in_fan_out=family.fan_in_fan_out,
+        use_dora=recipe.method == "dora",
+        use_rslora=recipe.method == "rslora",
         task_type="CAUSAL_LM",
     )
+
+
+def whole_layers(model: Any) -> list[str]:
+    """Names of all layers with weights of their own; embeddings and head are left out where they are one matrix."""
+    tied = bool(getattr(model.config, "tie_word_embeddings", False))
+    shared = (model.get_input_embeddings(), model.get_output_embeddings()) if tied else ()
+    found = {
+        name.rpartition(".")[2]
+        for name, module in model.named_modules()
+        if not list(module.children()) and list(module.parameters(recurse=False)) and module not in shared
+    }
+    return sorted(found)

@@ -1,6 +1,9 @@
 """fine_tuned_model: an adapter on the author's base model, registered with everything it came from."""
 
+from typing import Any
+
 import dagster as dg
+from pydantic import Field
 
 from twin_assets.core.errors import TwinError
 from twin_assets.defs.partitions import authors
@@ -8,6 +11,13 @@ from twin_assets.defs.reporting import OWNERS, as_failure, bar_plot, share_to_lo
 from twin_assets.defs.training.datasets import instruct_dataset, preference_dataset
 from twin_assets.resources.mlflow import TrainingRun
 from twin_assets.resources.workspace import WorkspaceResource
+
+
+class TrainingConfig(dg.Config):
+    """What a run trains otherwise than the settings say: values by name, of the training recipe or base_model; several
+    values make a sweep, whose best by validation loss becomes the candidate."""
+
+    grid: dict[str, list[str]] = Field(default_factory=dict)
 
 
 @dg.asset(
@@ -19,9 +29,13 @@ from twin_assets.resources.workspace import WorkspaceResource
     description="A LoRA adapter on the base model, trained on the instruct dataset; never twice on the same data.",
 )
 def fine_tuned_model(
-    context: dg.AssetExecutionContext, workspace: WorkspaceResource, training_run: dg.ResourceParam[TrainingRun]
+    context: dg.AssetExecutionContext,
+    config: TrainingConfig,
+    workspace: WorkspaceResource,
+    training_run: dg.ResourceParam[TrainingRun],
 ) -> dg.MaterializeResult:
     from twin_assets.core import datasets
+    from twin_assets.core.training.experiments import sweep
     from twin_assets.core.training.train import train
 
     stores = workspace.open()
@@ -32,14 +46,15 @@ def fine_tuned_model(
         return training_run.start(stores.registry.experiment_name(author.id))
 
     try:
-        trained = train(
-            stores,
-            author,
-            datasets.load_dataset(stores.lake, author.id),
-            share_to_log(context),
-            tracking_run=tracking_run,
-            dagster_run_id=context.run.run_id,
-        )
+        dataset, progress = datasets.load_dataset(stores.lake, author.id), share_to_log(context)
+        tracked: dict[str, Any] = {"tracking_run": tracking_run, "dagster_run_id": context.run.run_id}
+        trials = []
+        if any(len(values) > 1 for values in config.grid.values()):
+            found = sweep(stores, author, dataset, config.grid, progress, **tracked)
+            trained, trials = found.best, found.trials
+        else:
+            changes = {name: values[0] for name, values in config.grid.items() if values}
+            trained = train(stores, author, dataset, progress, changes=changes, **tracked)
     except TwinError as error:
         raise as_failure(error) from error
     model = trained.version
@@ -56,9 +71,21 @@ def fine_tuned_model(
             "corpus version": model.corpus_version,
             "status": model.status,
             **{name: float(value) for name, value in model.metrics.items()},
+            **({"experiments": trials_table(trials)} if trials else {}),
             "held-out loss": bar_plot(losses, "held-out loss (lower is better)"),
         },
     )
+
+
+def trials_table(trials) -> dg.MetadataValue:
+    """The trials of a sweep side by side, best first."""
+    rows = ["| settings | validation loss | held-out loss | steps | problem |", "|---|---|---|---|---|"]
+    for trial in trials:
+        figures = [trial.metrics.get(name) for name in ("validation_loss", "held_out_loss", "training_steps")]
+        words = " ".join(f"{name}={value}" for name, value in trial.changes.items())
+        cells = [words, *("–" if figure is None else f"{figure:.4g}" for figure in figures), trial.problem]
+        rows.append(f"| {' | '.join(cells)} |")
+    return dg.MetadataValue.md("\n".join(rows))
 
 
 @dg.asset_check(
