@@ -44,7 +44,7 @@ def test_a_sweep_trains_each_once_and_registers_the_best(home, tiny_base, monkey
         "twin_assets.core.training.experiments.execute",
         lambda *args: executed.append(args[3].changes["learning_rate"]) or execute(*args),
     )
-    again = sweep(workspace, AUTHOR, dataset, {"learning_rate": ["1e-5", "5e-3", "-1"][:2], "rank": ["4"]})
+    again = sweep(workspace, AUTHOR, dataset, {"learning_rate": ["0.00001", 5e-3], "rank": ["4"]})
     assert not executed, "nothing is trained twice"
     assert not again.best.trained
     assert again.best.version.version == "1"

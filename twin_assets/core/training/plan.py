@@ -65,9 +65,9 @@ def plan_training(
     recipe = changed(recipe_for(base.kind), wanted)
     preferences = load_preferences(workspace.lake, author.id)
     pairs, why = pairs_to_train(preferences.pairs, recipe)
-    # The base's identity tells its size, and so the recipe that `wanted` changes.
+    # The base's identity tells its size, and so the recipe whose numbers of these names are set otherwise.
     fingerprint = content_hash(
-        dataset.version, author.name, base.kind, base.name, base.identity, recipe.parameters(), sorted(wanted.items()),
+        dataset.version, author.name, base.kind, base.name, base.identity, recipe.parameters(), sorted(wanted),
         settings.training_minutes if base.kind == "nano" else None, preferences.version if pairs.height else None,
         PROMPTS_VERSION, TRAINING_VERSION,
     )  # fmt: skip
