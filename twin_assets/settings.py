@@ -56,7 +56,7 @@ class Settings(BaseSettings):
     approval: Literal["auto", "manual"] = "auto"
     forget_policy: Literal["withdraw", "retrain", "keep"] = Field(
         default="withdraw",
-        description="What becomes of models that learned a forgotten document: withdraw | retrain (and train anew) | keep.",
+        description="Models that learned a forgotten document: withdraw | retrain (withdraw and train anew) | keep.",
     )
     training_recipe: dict[str, Any] = Field(
         default_factory=dict,

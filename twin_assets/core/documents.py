@@ -225,8 +225,8 @@ TABLES: Mapping[str, Mapping[str, pl.DataType]] = {
     ),
     # What teachers wrote, by what they were asked: kept for good, as it was paid for.
     "instructions": _schema(
-        author=_TEXT, request=_TEXT, document_id=_TEXT, instruction=_TEXT, model=_TEXT, input_tokens=_INTEGER, output_tokens=_INTEGER,
-        written_at=TIMESTAMP,
+        author=_TEXT, request=_TEXT, document_id=_TEXT, instruction=_TEXT, model=_TEXT, input_tokens=_INTEGER,
+        output_tokens=_INTEGER, written_at=TIMESTAMP,
     ),
     # What the author keeps out of datasets: a document by its id, or a text by the hash of its words.
     "exclusions": _schema(author=_TEXT, kind=_TEXT, value=_TEXT, note=_TEXT, excluded_at=TIMESTAMP),

@@ -2,7 +2,7 @@
 
 What is counted, in bytes: weights; of what is trained weight, gradient and AdamW's two moments in float32; activations
 by layer and token (Korthikanti et al. 2022, arXiv 2205.05198, with the copies that LoRA's dropout keeps); logits. Not
-yet held against a GPU: `benchmarks/bench_training_gpu.py` prints the estimates beside what it measures.
+yet held against a GPU.
 """
 
 import os
