@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from twin_assets.core.data.make_voice_background import CORPORA, read_registers
+from twin_assets.core.data.make_voice_background import BLOGS, read_registers
 from twin_assets.core.vocabulary import bucket_of, words_of
 from twin_assets.core.voice_features import plain
 from twin_assets.core.voice_profile import NORMS, measure
@@ -26,7 +26,7 @@ LEAST = 3  # times a word must be found in all
 
 def read_corpora(folder: Path) -> dict[str, list[str]]:
     """Texts by corpus."""
-    texts = {name: [plain(t) for found in read_registers(folder / name).values() for t in found] for name in CORPORA}
+    texts = {name: [plain(t) for found in read_registers(folder / name).values() for t in found] for name in BLOGS}
     with (folder / "linkedin_export_sanand" / "Shares.csv").open(encoding="utf-8", newline="") as file:
         texts["linkedin_export_sanand"] = [plain(row["ShareCommentary"]) for row in csv.DictReader(file)]
     papers = json.loads((folder / "retrieval_covidqa" / "200421_covidQA.json").read_text(encoding="utf-8"))
@@ -45,7 +45,7 @@ def main(source: Path, target: Path) -> None:
         if count >= LEAST:
             share = statistics.fmean(found[word] / totals[name] for name, found in counts.items())
             shares[bucket_of(word)] = shares.get(bucket_of(word), 0.0) + share
-    measured = [measure(texts[name]) for name in CORPORA]
+    measured = [measure(texts[name]) for name in BLOGS]
     norms = {name: statistics.fmean(read(found) for found in measured) for name, read in NORMS.items()}
     buckets = np.array(sorted(shares), dtype=np.uint32)
     np.savez_compressed(
