@@ -2,7 +2,7 @@
 
 Needs the captured data (../shared/data). Every fold takes the author and the stranger out of the background. What is
 named beside the score in the same run: plain similarity to the author's mean, the usual way. `--manuals FOLDER` (see
-make_voice_background.py) adds the manuals' authors as strangers; `--matrix` trains four nano twins (minutes).
+make_voice_background.py) adds the manuals' authors as strangers. Without `--quick`, four nano twins are trained for the matrix (minutes).
 """
 
 import argparse
@@ -69,7 +69,6 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--manuals", type=Path)
-    parser.add_argument("--matrix", action="store_true")
     arguments = parser.parse_args()
     console = Console(width=150)
     if not (DATA / "README.md").is_file():
@@ -89,7 +88,7 @@ def main() -> None:
     console.print(areas(background, means, found))
     scorers = {name: VoiceScorer.fit(parts[name][0], background=background.without([name])) for name in AUTHORS}
     console.print(calibration(scorers, tested), registers(scorers, parts, limit), years(limit), flat(scorers, tested))
-    if arguments.matrix:
+    if not arguments.quick:
         console.print(matrix())
 
 
@@ -186,7 +185,7 @@ def matrix() -> Table:
     """The voice matrix: loss per character of each twin (rows) on each author's held-out text (columns)."""
     from benchmarks.voice_matrix import TWINS, measure, own_best
 
-    losses, samples = measure(DATA, words=12_000, minutes=0.4)
+    losses, samples = measure(DATA, words=25_000, minutes=0.8)
     by_text, by_twin = own_best(losses)
     heads = [f"{name} (n={count})" for name, count in zip(TWINS, samples, strict=True)]
     table = Table("twin", *heads, "predicts its own best", title="nats per character")

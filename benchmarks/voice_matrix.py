@@ -9,12 +9,13 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from twin_assets.core import datasets
 from twin_assets.core.authors import Author
 from twin_assets.core.data.make_voice_background import read_prose
-from twin_assets.core.documents import Document
+from twin_assets.core.documents import Category, Document
 from twin_assets.core.lake import rows_frame
 from twin_assets.core.workspace import Workspace
 from twin_assets.settings import Settings
@@ -61,11 +62,12 @@ def own_best(losses: NDArray[np.float64]) -> tuple[list[bool], list[bool]]:
     return list(losses.argmin(axis=0) == at), list(centred.argmin(axis=1) == at)
 
 
-def _documents(author: str, name: str, data: Path, words: int) -> object:
+def _documents(author: str, name: str, data: Path, words: int) -> pl.DataFrame:
     """The first documents of an author, drawn at random, that make up so many words."""
     texts = sorted({text for found in read_prose(name, data, data).values() for text in found})
     order = np.random.default_rng(0).permutation(len(texts))
-    platform, category = ("linkedin", "post") if "linkedin" in name else ("files", "article")
+    platform = "linkedin" if "linkedin" in name else "files"
+    category: Category = "post" if "linkedin" in name else "article"
     rows, count = [], 0
     for number in order:
         if count >= words:
