@@ -2,7 +2,8 @@
 
 Needs the captured data (../shared/data). Every fold takes the author and the stranger out of the background. What is
 named beside the score in the same run: plain similarity to the author's mean, the usual way. `--manuals FOLDER` (see
-make_voice_background.py) adds the manuals' authors as strangers. Without `--quick`, four nano twins are trained for the matrix (minutes).
+make_voice_background.py) adds the manuals' authors as strangers. Without `--quick`, four nano twins are
+trained for the matrix (minutes).
 """
 
 import argparse
