@@ -132,7 +132,7 @@ def test_a_report_that_was_cut_short_decides_nothing_and_is_made_again(trained):
 
 def test_an_evaluation_that_ends_halfway_leaves_no_report(trained):
     workspace, version = trained
-    evaluate(workspace, AUTHOR.id, version.version, Models(workspace, version))
+    before = evaluate(workspace, AUTHOR.id, version.version, Models(workspace, version))
     path = workspace.registry.folder(AUTHOR.id, version.version).parent / "evaluation" / "report.json"
     path.unlink()
 
@@ -144,7 +144,8 @@ def test_an_evaluation_that_ends_halfway_leaves_no_report(trained):
     with pytest.raises(GateError, match="has no evaluation"):
         settle(workspace, AUTHOR)
     assert workspace.registry.get(AUTHOR.id, version.version).status == "candidate"
-    assert evaluate(workspace, AUTHOR.id, version.version, Models(workspace, version)).generated.samples == 4
+    again = evaluate(workspace, AUTHOR.id, version.version, Models(workspace, version))
+    assert again.generated.samples == before.generated.samples > 0
     with pytest.raises(UnknownModelError):
         evaluate(workspace, AUTHOR.id, "99", killed)
 
