@@ -131,11 +131,11 @@ def tend_sources(window: Visit) -> None:
     expect(page.get_by_role("heading", name="Set aside")).to_be_visible()
     expect(page.locator(".rows .reason").filter(has_text="Import your Substack export").first).to_be_visible()
     page.get_by_text("Collect by itself: never").click()
-    choose(page, "Another time")
+    choose(window, "Another time")
     page.get_by_role("textbox", name="Cron expression, read in UTC").fill("whenever")
     button(page, "Save timetable").click()
     expect(page.get_by_role("alert").filter(has_text="is no cron expression")).to_be_visible()
-    choose(page, "Every day at 06:00")
+    choose(window, "Every day at 06:00")
     button(page, "Save timetable").click()
     expect(page.get_by_text("Collect by itself: every day at 06:00 (UTC)")).to_be_visible()
     expect(page.locator(".rows li.ok").first).to_contain_text("06:00")
@@ -150,9 +150,10 @@ def tend_sources(window: Visit) -> None:
     expect(row).to_have_count(0)
 
 
-def choose(page: Page, timetable: str) -> None:
-    page.get_by_role("combobox", name="When").click()
-    page.get_by_role("option", name=timetable).click()
+def choose(window: Visit, timetable: str) -> None:
+    window.settle()  # a list that is open while the page is drawn again closes
+    window.page.get_by_role("combobox", name="When").click()
+    window.page.get_by_role("option", name=timetable).click()
 
 
 def search(window: Visit) -> None:
