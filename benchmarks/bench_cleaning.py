@@ -7,14 +7,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from bs4 import BeautifulSoup
 from rapidfuzz.distance import LCSseq
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks.corpus import make_text
+from tests.visible_text import visible
 from twin_assets.core.cleaning import html_to_markdown
-from twin_assets.core.cleaning.html_elements import CONTROLS, MEDIA, UNSEEN, is_unseen
 
 PAGES = Path(__file__).resolve().parent.parent.parent / "shared" / "data" / "html_article_benchmark" / "html"
 
@@ -76,19 +75,6 @@ def langchain() -> dict[str, Callable[[str], str]]:
             d.page_content for d in semantic.split_text(html)
         ),
     }
-
-
-def visible(html: str) -> str:
-    """What a browser shows, less the page's own controls and widgets, without white space."""
-    soup = BeautifulSoup(html, "lxml")
-    for tag in soup([*UNSEEN, *CONTROLS, *MEDIA]):
-        tag.decompose()
-    for tag in soup.find_all(True):
-        if not tag.decomposed and is_unseen(
-            {k: " ".join(v) if isinstance(v, list) else v for k, v in tag.attrs.items()}
-        ):
-            tag.decompose()
-    return re.sub(r"\s", "", soup.get_text())
 
 
 def kept(html: str, text: str) -> tuple[int, int]:

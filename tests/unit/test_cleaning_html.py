@@ -13,27 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
+from tests.visible_text import visible
 from twin_assets.core.cleaning import html_to_markdown
-from twin_assets.core.cleaning.html_elements import CONTROLS, MEDIA, UNSEEN, is_unseen
-
-
-def seen(html: str) -> str:
-    """What a browser shows of the HTML, by another parser, less the controls and widgets the rules leave out."""
-    soup = BeautifulSoup(html, "lxml")
-    for tag in soup([*UNSEEN, *CONTROLS, *MEDIA]):
-        tag.decompose()
-    for tag in soup.find_all(True):
-        if not tag.decomposed and is_unseen(
-            {k: " ".join(v) if isinstance(v, list) else v for k, v in tag.attrs.items()}
-        ):
-            tag.decompose()
-    return re.sub(r"\s", "", soup.get_text())
 
 
 def lost(html: str) -> str:
     """What of the visible text is not in the Markdown, in its order; "" where nothing is missing."""
     left = re.sub(r"\s", "", html_to_markdown(html))
-    text = seen(html)
+    text = visible(html)
     at = 0
     for number, character in enumerate(text):
         at = left.find(character, at) + 1
@@ -80,7 +67,7 @@ def test_rendered_again_the_golden_cases_show_the_same_letters(shared_data):
     renderer = MarkdownIt("commonmark").enable("table")
     different = [
         name for name, html in golden_cases(shared_data)
-        if letters(renderer.render(html_to_markdown(html))) != letters(seen(html))
+        if letters(renderer.render(html_to_markdown(html))) != letters(visible(html))
     ]  # fmt: skip
     # Nothing is escaped, so that the author's characters stay what they are: one sentence that begins "1984." reads as
     # a list item when the Markdown is rendered. No other case may lose or gain a letter.

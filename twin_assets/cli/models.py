@@ -1,10 +1,13 @@
 """A person's decisions on model versions."""
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from twin_assets.cli.shared import AuthorArgument, Json, answer, app, open_workspace
+
+if TYPE_CHECKING:
+    from twin_assets.core.workspace import Workspace
 
 
 def _decided(model: Any, author: str, as_json: bool) -> None:
@@ -20,8 +23,9 @@ def approve(
     as_json: Json = False,
 ) -> None:
     """Serve this model version from now on."""
-    registry = open_workspace().registry
-    _decided(registry.approve(author, version or _newest(registry, author), reason, by="person"), author, as_json)
+    workspace = open_workspace()
+    model = workspace.registry.approve(author, _chosen(workspace, author, version), reason, by="person")
+    _decided(model, author, as_json)
 
 
 @app.command()
@@ -32,8 +36,9 @@ def reject(
     as_json: Json = False,
 ) -> None:
     """Do not serve this model version."""
-    registry = open_workspace().registry
-    _decided(registry.reject(author, version or _newest(registry, author), reason, by="person"), author, as_json)
+    workspace = open_workspace()
+    model = workspace.registry.reject(author, _chosen(workspace, author, version), reason, by="person")
+    _decided(model, author, as_json)
 
 
 @app.command()
@@ -42,10 +47,7 @@ def rollback(author: AuthorArgument, as_json: Json = False) -> None:
     _decided(open_workspace().registry.rollback(author), author, as_json)
 
 
-def _newest(registry, author: str) -> str:
-    from twin_assets.core.errors import UnknownModelError
+def _chosen(workspace: "Workspace", author: str, version: str | None) -> str:
+    from twin_assets.core.evaluation.release import newest
 
-    versions = registry.versions(author)
-    if not versions:
-        raise UnknownModelError(f"No model has been trained for {author!r} yet; `twin run {author}` trains one.")
-    return versions[0].version
+    return version or newest(workspace, author).version

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr
 
 from twin_assets.core.errors import TwinError
+from twin_assets.core.whole_files import write_whole
 from twin_assets.settings import Settings
 
 TIMEOUT = 5.0  # seconds of one attempt; a sensor's tick has a minute
@@ -137,8 +138,5 @@ def _remember(settings: Settings, alert: Alert, problem: str | None) -> None:
     if problem is None:
         path.unlink(missing_ok=True)
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
     kept = {"problem": problem, "text": _clean(alert.text, settings), "at": alert.at}
-    temporary.write_text(json.dumps(kept, ensure_ascii=False), encoding="utf-8")
-    temporary.replace(path)
+    write_whole(path, json.dumps(kept, ensure_ascii=False))

@@ -1,9 +1,7 @@
 """Author and Source: who the twin is of and where they publish; kept as one JSON file per author."""
 
 import json
-import os
 import re
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from twin_assets.core.errors import ConfigurationError, UnknownAuthorError
 from twin_assets.core.rules import GateRules, TrainingRules
+from twin_assets.core.whole_files import write_whole
 
 AUTHOR_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
@@ -87,11 +86,7 @@ class AuthorStore:
 
     def save(self, author: Author) -> None:
         """Write the author, replacing what was there."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=self.folder, suffix=".tmp")
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(author.model_dump_json(indent=2, exclude_none=True) + "\n")
-        os.replace(temporary, self._path(author.id))
+        write_whole(self._path(author.id), author.model_dump_json(indent=2, exclude_none=True) + "\n")
 
     def add_source(self, author_id: str, source: Source) -> Author:
         """Add a source to an author (nothing happens if it is there already) and return the author."""

@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO
 
+from twin_assets.core.whole_files import write_whole
+
 POINTER = "pointer.json"
 RETIRED = ".retired-"
 COPY_ATTEMPTS = 20
@@ -49,12 +51,7 @@ def pointer_mark(folder: Path) -> tuple[int, int] | None:
 
 def swap_pointer(folder: Path, publication: Publication) -> None:
     """Make this the current publication: from one instant to the next, even when the process is killed."""
-    descriptor, temporary = tempfile.mkstemp(dir=folder, prefix=".pointer-")
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        json.dump(asdict(publication), file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, folder / POINTER)
+    write_whole(folder / POINTER, json.dumps(asdict(publication)))
 
 
 def remove_unnamed(folder: Path, publication: Publication | None) -> None:

@@ -8,8 +8,6 @@ half of how near it lies to the nearest impostor. This margin is calibrated per 
 what the author's own unseen writing gets. Method, figures and limits: docs/voice.md.
 """
 
-import os
-import tempfile
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from importlib import resources
@@ -22,6 +20,7 @@ import numpy as np
 from twin_assets.core.documents import content_hash
 from twin_assets.core.errors import ConfigurationError, TooLittleTextError
 from twin_assets.core.voice_features import LENGTHS, PASSAGE_WORDS, Matrix, passages, plain, unit, units, vectors
+from twin_assets.core.whole_files import replacing
 
 if TYPE_CHECKING:
     from twin_assets.core.workspace import Workspace
@@ -162,15 +161,12 @@ class VoiceScorer:
 
     def save(self, path: Path) -> None:
         """Write the scorer as an .npz of numbers (a rename: no reader sees half of it)."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
-        with os.fdopen(descriptor, "wb") as file:
+        with replacing(path) as file:
             halves = {name: getattr(self, name).astype(np.float16) for name in _HALVES}
             known = np.array(sorted(self.known))
             np.savez_compressed(
                 file, **halves, known=known, floor=self.floor, ceiling=self.ceiling, fitted_on=np.array(self.fitted_on)
             )
-        os.replace(temporary, path)
 
     @classmethod
     def load(cls, path: Path) -> "VoiceScorer":

@@ -14,7 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from twin_assets.core.errors import ConfigurationError, InputError
 from twin_assets.core.sentences import split_sentences
 from twin_assets.core.vocabulary import words_of
-from twin_assets.core.voice_profile import EMOJI, CategoryVoice, VoiceProfile, load_profile, write_whole
+from twin_assets.core.voice_profile import EMOJI, CategoryVoice, VoiceProfile, load_profile
+from twin_assets.core.whole_files import write_whole
 
 if TYPE_CHECKING:
     from twin_assets.core.workspace import Workspace

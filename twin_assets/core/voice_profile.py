@@ -3,10 +3,8 @@
 What the author makes of it lies beside it, in voice_edits.py.
 """
 
-import os
 import re
 import statistics
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
@@ -20,6 +18,7 @@ from twin_assets.core.errors import ConfigurationError
 from twin_assets.core.sentences import split_sentences
 from twin_assets.core.vocabulary import WORD, OwnPhrase, OwnWord, own_phrases, own_words, words_of
 from twin_assets.core.voice_features import plain, without_code
+from twin_assets.core.whole_files import write_whole
 
 if TYPE_CHECKING:
     from twin_assets.core.workspace import Workspace
@@ -144,17 +143,6 @@ def load_profile(workspace: "Workspace", author: str) -> VoiceProfile | None:
 def profile_path(workspace: "Workspace", author: str) -> Path:
     """Where the author's measured profile is kept."""
     return workspace.settings.home / "profiles" / f"{author}.json"
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file whole or not at all (a rename: no reader sees half of it)."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
 
 
 def measure(all_texts: Sequence[str]) -> CategoryVoice:

@@ -4,8 +4,6 @@ The decision is a pure reading of the stores, for the page and the command line;
 saw and what it started (one small JSON file an author, without a word of any text).
 """
 
-import os
-import tempfile
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,6 +17,7 @@ from twin_assets.core.documents import content_hash
 from twin_assets.core.errors import TwinError, VersionGoneError
 from twin_assets.core.rules import TrainingRules, training_rules
 from twin_assets.core.training.recipes import MINIMUM_CHARACTERS, MINIMUM_SAMPLES
+from twin_assets.core.whole_files import write_whole
 
 if TYPE_CHECKING:
     from twin_assets.core.registry import ModelVersion
@@ -209,9 +208,4 @@ def _path(workspace: "Workspace", author: str) -> Path:
 
 
 def _write_state(workspace: "Workspace", author: str, state: TrainingState) -> None:
-    path = _path(workspace, author)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(state.model_dump_json(indent=1))
-    os.replace(temporary, path)
+    write_whole(_path(workspace, author), state.model_dump_json(indent=1))

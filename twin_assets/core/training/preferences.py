@@ -46,7 +46,7 @@ def tune_preferences(
     """
     rows = [encode_pair(tokenizer, author_name, row, recipe.length) for row in pairs.iter_rows(named=True)]
     before = margins(tuned, rows)
-    trainer = (_orpo if recipe.preference == "orpo" else _dpo)(tuned, tokenizer, rows, recipe, folder, progress)
+    trainer = _trainer(tuned, tokenizer, rows, recipe, folder, progress)
     whole = last_whole_checkpoint(folder / "preference_checkpoints")
     trainer.train(resume_from_checkpoint=str(whole) if whole else None)
     if "ref" in tuned.peft_config:
@@ -99,11 +99,29 @@ def _options(recipe: Recipe, folder: Path) -> dict[str, Any]:
     }
 
 
-def _dpo(
+def _trainer(
     tuned: Any, tokenizer: Any, rows: list[dict[str, list[int]]], recipe: Recipe, folder: Path, progress: Any
 ) -> Any:
     from datasets import Dataset
     from transformers import PrinterCallback
+
+    if recipe.preference == "orpo":
+        trainer_class, configuration = _orpo()
+        rows = [{**row, "prompt": "", "chosen": "", "rejected": ""} for row in rows]  # type: ignore[dict-item]
+    else:
+        trainer_class, configuration = _dpo()
+    trainer = trainer_class(
+        model=tuned,
+        args=configuration(**_options(recipe, folder)),
+        train_dataset=Dataset.from_list(rows),
+        processing_class=tokenizer,
+        callbacks=callbacks(recipe, "tuning on preferences", progress, None, has_validation=False),
+    )
+    trainer.remove_callback(PrinterCallback)
+    return trainer
+
+
+def _dpo() -> tuple[Any, Any]:
     from trl.trainer.dpo_config import DPOConfig
     from trl.trainer.dpo_trainer import DPOTrainer
 
@@ -113,23 +131,10 @@ def _dpo(
         def _prepare_dataset(self, dataset: Any, *_: Any) -> Any:
             return dataset
 
-    trainer = Trainer(
-        model=tuned,
-        args=DPOConfig(**_options(recipe, folder)),
-        train_dataset=Dataset.from_list(rows),
-        processing_class=tokenizer,
-        callbacks=callbacks(recipe, "tuning on preferences", progress, None, has_validation=False),
-    )
-    trainer.remove_callback(PrinterCallback)
-    return trainer
+    return Trainer, DPOConfig
 
 
-def _orpo(
-    tuned: Any, tokenizer: Any, rows: list[dict[str, list[int]]], recipe: Recipe, folder: Path, progress: Any
-) -> Any:
-    from datasets import Dataset
-    from transformers import PrinterCallback
-
+def _orpo() -> tuple[Any, Any]:
     with warnings.catch_warnings():  # it says on import that it may change: the version is pinned
         warnings.simplefilter("ignore")
         from trl.experimental.orpo import ORPOConfig, ORPOTrainer
@@ -147,13 +152,4 @@ def _orpo(
                 row[f"{name}_labels"] = [-100] * len(prompt) + list(answer)
             return row
 
-    texts = [{**row, "prompt": "", "chosen": "", "rejected": ""} for row in rows]
-    trainer = Trainer(
-        model=tuned,
-        args=ORPOConfig(**_options(recipe, folder)),
-        train_dataset=Dataset.from_list(texts),
-        processing_class=tokenizer,
-        callbacks=callbacks(recipe, "tuning on preferences", progress, None, has_validation=False),
-    )
-    trainer.remove_callback(PrinterCallback)
-    return trainer
+    return Trainer, ORPOConfig
