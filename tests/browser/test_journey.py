@@ -175,7 +175,7 @@ def register_model(product: Product, folder: Path) -> None:
 def approve(window: Visit, product: Product, folder: Path) -> None:
     page = window.page
     page.get_by_role("link", name="Models").click()
-    expect(page.get_by_text("No model yet")).to_be_visible()
+    expect(page.get_by_role("heading", name="No model yet")).to_be_visible()
     expect(button(page, "Train a model")).to_be_enabled()
     register_model(product, folder)
     page.reload()
