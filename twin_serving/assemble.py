@@ -6,7 +6,7 @@ that introduce a quotation, which are marked `joining`.
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import accumulate, pairwise
 from statistics import median
 from typing import Any
@@ -19,6 +19,7 @@ from twin_serving.passages import OwnText, Passage, Run, hashtags, passages
 from twin_serving.quotations import LinkedPage, Quotation, Vectors, choose_quotation, quotable
 
 LONGEST_POST = 3000
+LONGEST_THREAD_POST = 280
 MOST_DOCUMENTS = 24
 # Passages embedded for one draft: at about 400 short texts a second on two cores, less than a second.
 MOST_PASSAGES = 140
@@ -58,18 +59,21 @@ class AssembledDraft:
     """A draft with the receipt of every sentence.
 
     shares: the share of the draft that each document gives, largest first; problems: what a reader must know
-    (no relevant writing, a link that could not be used, all of it from one document), a sentence each.
+    (no relevant writing, a link that could not be used, all of it from one document), a sentence each; parts: the posts
+    of a thread, for every other form the whole text; none where there is no draft.
     """
 
     text: str
     sentences: list[DraftSentence] = field(default_factory=list)
     shares: dict[str, float] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
+    parts: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""
         return {
             "text": self.text,
+            "parts": self.parts,
             "sentences": [sentence.to_dict() for sentence in self.sentences],
             "shares": self.shares,
             "problems": self.problems,
@@ -90,6 +94,11 @@ def assemble(
     *,
     style: PostStyle | None = None,
     seed: int = 0,
+    form: str = "linkedin_post",
+    length: float = 1.0,
+    reply_to: str = "",
+    language: str | None = None,
+    call_to_action: str = "",
 ) -> AssembledDraft:
     """A draft on the prompt from the author's documents, most relevant first, and the links.
 
@@ -97,10 +106,14 @@ def assemble(
 
     links: pages that were read, each quoted once if it has something to say on the subject; embed: texts to
     L2-normed float32 [n, d]; style: by default that of `documents`; seed: 0 is the
-    best draft, each further number another opening. Same input, same draft.
+    best draft, each further number another opening; form: a name of prompts.FORMS; length: factor of the usual length;
+    reply_to: the text that a reply answers; language: ISO 639-1, leaves documents out that are known to be in another;
+    call_to_action: a line that the draft ends with. Same input, same draft.
     """
-    subject = subject_of(prompt)
+    subject = subject_of(f"{prompt} {reply_to[:500]}".strip())
     style = style or PostStyle.of(documents)
+    if language:
+        documents = [each for each in documents if getattr(each, "language", None) in (language, None)]
     kept = _passages(documents)
     candidates = [quotable(page, subject) for page in links]
     texts = [[part.text[:500] for part in own] for own in kept]
@@ -110,7 +123,8 @@ def assemble(
     rows = [vectors[start:end] for start, end in pairwise(bounds)]
     own_rows, page_rows = rows[: len(kept)], rows[len(kept) :]
 
-    target = round(1.1 * min(max(style.length, 300), LONGEST_POST // 2))
+    usual = {"article": 4 * LONGEST_POST, "section": LONGEST_POST, "reply": 300, "instagram_caption": 500}
+    target = round(length * usual.get(form, 1.1 * min(max(style.length, 300), LONGEST_POST // 2)))
     corpus = [document.text for document in documents[:MOST_COUNTED]]
     scored = score_runs(kept, own_rows, subject, vectors[0], round(1.3 * target), corpus)
     thread = _thread(scored, vectors[0])
@@ -125,7 +139,20 @@ def assemble(
     if not plans:
         return AssembledDraft("", problems=[_nothing(subject, scored, len(documents)), *problems])
     chosen = plans[seed % len(plans)]
-    return _compose(chosen, quotations, _tags(chosen, style), problems)
+    draft = _compose(chosen, quotations, _tags(chosen, style), problems, call_to_action)
+    return replace(draft, parts=_posts(draft.text) if form == "thread" else [draft.text])
+
+
+def _posts(text: str) -> list[str]:
+    """The text as posts of a thread: sentences in a row, as many as fit 280 characters."""
+    posts: list[str] = []
+    for span in split_sentences(text):
+        joined = f"{posts[-1]} {span.text}" if posts else span.text
+        if posts and len(joined) <= LONGEST_THREAD_POST:
+            posts[-1] = joined
+        else:
+            posts.append(span.text)
+    return posts
 
 
 def _thread(scored: Sequence[Scored], subject: Vectors) -> Vectors:
@@ -195,7 +222,11 @@ def _support(kind: Any, source: Any, quote: str, document_id: str | None = None)
 
 
 def _compose(
-    chosen: Plan, quotations: Sequence[Quotation], tags: Sequence[tuple[str, OwnText]], problems: list[str]
+    chosen: Plan,
+    quotations: Sequence[Quotation],
+    tags: Sequence[tuple[str, OwnText]],
+    problems: list[str],
+    call_to_action: str = "",
 ) -> AssembledDraft:
     writer = _Writer()
     english = is_english(chosen.spine.text)
@@ -207,6 +238,9 @@ def _compose(
         if position == 0:
             for quotation in quotations:
                 _write_quotation(writer, quotation, english)
+    if call_to_action:
+        writer.gap()
+        writer.add(call_to_action, "joining")
     if quotations:
         writer.gap()
         for quotation in quotations:

@@ -44,6 +44,8 @@ class OwnDocument:
     text: str
     category: str = "post"
     published_at: datetime | None = None
+    platform: str = ""
+    language: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
