@@ -225,7 +225,8 @@ class Composer:
         """Write the drafts to the lake: feedback and preference pairs refer to them."""
         from twin_assets.core.lake import json_text
 
-        shared = {name: answer[name] for name in ("author", "prompt", "index_version", "dataset_version", "trace_id")}
+        names = ("author", "format", "prompt", "index_version", "dataset_version", "trace_id")
+        shared = {name: answer[name] for name in names}
         rows = [
             {
                 **shared,

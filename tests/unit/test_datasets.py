@@ -1,6 +1,6 @@
 """Samples and splits: verbatim targets, stable splits, nothing that leaks."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import polars as pl
 import pytest
@@ -8,7 +8,6 @@ from training_corpus import AUTHOR, document, documents, fill, post_texts, tiny_
 
 from twin_assets.core import datasets
 from twin_assets.core.datasets.passages import build_passages, key_phrases, passages
-from twin_assets.core.lake import rows_frame
 from twin_assets.core.overlap import VerbatimIndex, contained_pairs
 
 ARTICLE = "\n\n".join(
@@ -111,29 +110,8 @@ def test_preferences_are_the_edits_that_changed_something(filled):
     empty = datasets.update_preferences(filled, AUTHOR.id)
     assert empty.pairs.is_empty()
     assert "no draft has been edited" in str(empty.reason)
-    now = datetime.now(UTC)
-    draft = {
-        "author": AUTHOR.id, "created_at": now, "kind": "assembled", "prompt": "Write.", "links": "[]",
-        "sentences": "[]", "scores": "{}", "model_version": None, "index_version": "1", "dataset_version": None,
-        "trace_id": "t",
-    }  # fmt: skip
-    filled.lake.append(
-        "drafts",
-        rows_frame("drafts", [draft | {"draft_id": "a", "text": "Old."}, draft | {"draft_id": "b", "text": "Same."}]),
-    )
-    feedback = [
-        {
-            "author": AUTHOR.id,
-            "feedback_id": f"f{i}",
-            "created_at": now,
-            "draft_id": name,
-            "edited_text": text,
-            "rating": None,
-            "comment": None,
-        }
-        for i, (name, text) in enumerate([("a", "New."), ("b", "Same.\n")])
-    ]
-    filled.lake.append("feedback", rows_frame("feedback", feedback))
+    filled.lake.append("drafts", [draft("a", "Old."), draft("b", "Same.")])
+    filled.lake.append("feedback", [said("a", edited="New."), said("b", edited="Same.\n")])
     found = datasets.update_preferences(filled, AUTHOR.id)
     columns = ["source", "prompt", "chosen", "rejected", "draft_id"]
     assert found.pairs.select(columns).rows() == [("edit", "Write.", "New.", "Old.", "a")]
@@ -197,6 +175,35 @@ def test_the_better_rated_draft_of_a_prompt_is_preferred(filled):
     assert datasets.update_preferences(filled, AUTHOR.id).version == found.version
     assert filled.lake.version("preferences") == version, "nothing is written where nothing changed"
     assert datasets.load_preferences(filled.lake, AUTHOR.id, version).version == found.version
+
+
+def test_a_chosen_draft_stands_against_every_other_of_its_prompt_and_before_ratings(filled):
+    filled.lake.append(
+        "drafts",
+        [
+            *(draft(name, name.upper()) | {"format": "thread"} for name in "abc"),
+            *(draft(name, name.upper(), "u") for name in "de"),
+            draft("empty", " ") | {"format": "thread"},
+        ],
+    )
+    at = datetime.now(UTC)
+    filled.lake.append(
+        "feedback",
+        [
+            said("a", 5),
+            said("b", 1) | {"chosen": True},
+            said("c") | {"chosen": True, "created_at": at - timedelta(minutes=2)},
+            said("c", 4) | {"chosen": False, "created_at": at - timedelta(minutes=1)},
+            said("d", 2),
+            said("e", 3),
+        ],
+    )
+    found = datasets.update_preferences(filled, AUTHOR.id).pairs
+    assert sorted(found.select("form", "chosen", "rejected").rows()) == [
+        ("linkedin_post", "E", "D"),
+        ("thread", "B", "A"),
+        ("thread", "B", "C"),
+    ], "the last word on a draft counts, a draft without a form is of the first form there was"
 
 
 def test_an_edit_that_was_published_and_is_tested_on_is_no_pair(filled):

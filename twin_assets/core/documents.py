@@ -251,12 +251,13 @@ TABLES: Mapping[str, Mapping[str, pl.DataType]] = {
         succeeded_at=TIMESTAMP,
     ),
     "drafts": _schema(
-        author=_TEXT, draft_id=_TEXT, created_at=TIMESTAMP, kind=_TEXT, prompt=_TEXT, links=_TEXT, text=_TEXT,
-        sentences=_TEXT, scores=_TEXT, model_version=_TEXT, index_version=_TEXT, dataset_version=_TEXT, trace_id=_TEXT,
+        author=_TEXT, draft_id=_TEXT, created_at=TIMESTAMP, kind=_TEXT, format=_TEXT, prompt=_TEXT, links=_TEXT,
+        text=_TEXT, sentences=_TEXT, scores=_TEXT, model_version=_TEXT, index_version=_TEXT, dataset_version=_TEXT,
+        trace_id=_TEXT,
     ),
     "feedback": _schema(
         author=_TEXT, feedback_id=_TEXT, created_at=TIMESTAMP, draft_id=_TEXT, rating=_INTEGER, edited_text=_TEXT,
-        comment=_TEXT,
+        comment=_TEXT, chosen=pl.Boolean,
     ),
     # Documents that must not come back: nothing but the hash of who they were; unfinished ones are still being removed.
     "forgotten": _schema(author=_TEXT, document_id=_TEXT, asked_at=TIMESTAMP, finished_at=TIMESTAMP),

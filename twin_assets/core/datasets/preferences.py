@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 # What a pair is made of: the version is the hash of these.
 CONTENT = ("source", "form", "prompt", "context", "chosen", "rejected", "split")
 USUAL_ANSWERS = 32
-# What drafts are written as.
-DRAFTED_FORM = "linkedin_post"
-NO_EDITS = "no draft has been edited or rated against another yet; edits made in the composer become pairs"
+# What drafts were written as before they said so.
+FIRST_FORM = "linkedin_post"
+NO_EDITS = "no draft has been edited, chosen or rated against another yet; edits made in the composer become pairs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,27 +93,43 @@ def preference_leakage(preferences: Preferences, dataset: Dataset) -> list[str]:
 
 def _edits(lake: Lake, author: str) -> pl.DataFrame:
     """The last edit of every draft, where it changed something."""
-    feedback = lake.read("feedback", author, where=pl.col("edited_text").is_not_null()).sort("created_at")
-    edits = feedback.unique("draft_id", keep="last", maintain_order=True).select("draft_id", "edited_text")
-    drafts = lake.read("drafts", author, columns=["draft_id", "prompt", "text"])
+    edits = _last(lake, author, "edited_text")
     edited = pl.col("edited_text").str.strip_chars()
-    pairs = edits.join(drafts, on="draft_id").filter(edited != pl.col("text").str.strip_chars(), edited != "")
-    return _drafted(pairs.select("draft_id", "prompt", chosen="edited_text", rejected="text"), "edit")
+    pairs = edits.join(_drafts(lake, author), on="draft_id")
+    pairs = pairs.filter(edited != pl.col("text").str.strip_chars(), edited != "")
+    return _drafted(pairs.select("draft_id", "form", "prompt", chosen="edited_text", rejected="text"), "edit")
 
 
 def _choices(lake: Lake, author: str) -> pl.DataFrame:
-    """Drafts of one prompt of which the author rated one above another: the best against the worst."""
-    feedback = lake.read("feedback", author, where=pl.col("rating").is_not_null()).sort("created_at")
-    rated = feedback.unique("draft_id", keep="last").select("draft_id", "rating")
-    drafts = lake.read("drafts", author, columns=["draft_id", "prompt", "text", "trace_id"])
-    drafts = drafts.join(rated, on="draft_id").filter(pl.col("text").str.strip_chars() != "")
-    together = drafts.sort("trace_id", pl.col("rating"), "draft_id").group_by("trace_id", maintain_order=True)
-    pairs = together.agg(
-        pl.col("draft_id", "prompt", "text", "rating").last(),
+    """Of drafts written to one prompt: the chosen against each that was not; where none was chosen, the best rated
+    against the worst."""
+    drafts = _drafts(lake, author).filter(pl.col("text").str.strip_chars() != "")
+    taken = drafts.join(_last(lake, author, "chosen"), on="draft_id", how="left").with_columns(
+        pl.col("chosen").fill_null(False)
+    )
+    others = taken.filter(~pl.col("chosen")).select("trace_id", rejected="text")
+    chosen = taken.filter("chosen").join(others, on="trace_id").rename({"text": "winner"})
+    unsettled = drafts.join(chosen, on="trace_id", how="anti").join(_last(lake, author, "rating"), on="draft_id")
+    together = unsettled.sort("trace_id", "rating", "draft_id").group_by("trace_id", maintain_order=True)
+    rated = together.agg(
+        pl.col("draft_id", "form", "prompt", "rating").last(), winner=pl.col("text").last(),
         rejected=pl.col("text").first(), lowest=pl.col("rating").first(),
-    )  # fmt: skip
-    better = pairs.filter(pl.col("rating") > pl.col("lowest"), pl.col("text") != pl.col("rejected"))
-    return _drafted(better.select("draft_id", "prompt", chosen="text", rejected="rejected"), "choice")
+    ).filter(pl.col("rating") > pl.col("lowest"))  # fmt: skip
+    columns = ("draft_id", "form", "prompt", "winner", "rejected")
+    pairs = pl.concat([chosen.select(columns), rated.select(columns)])
+    pairs = pairs.filter(pl.col("winner") != pl.col("rejected")).unique()
+    return _drafted(pairs.rename({"winner": "chosen"}), "choice")
+
+
+def _last(lake: Lake, author: str, column: str) -> pl.DataFrame:
+    """(draft_id, column): what feedback said last of each draft in this column."""
+    said = lake.read("feedback", author, columns=["draft_id", "created_at", column], where=pl.col(column).is_not_null())
+    return said.sort("created_at").unique("draft_id", keep="last", maintain_order=True).select("draft_id", column)
+
+
+def _drafts(lake: Lake, author: str) -> pl.DataFrame:
+    drafts = lake.read("drafts", author, columns=["draft_id", "format", "prompt", "text", "trace_id"])
+    return drafts.with_columns(form=pl.col("format").fill_null(FIRST_FORM)).drop("format")
 
 
 def _drafted(pairs: pl.DataFrame, source: str) -> pl.DataFrame:
@@ -121,7 +137,7 @@ def _drafted(pairs: pl.DataFrame, source: str) -> pl.DataFrame:
         [
             {
                 "pair_id": content_hash(source, row["draft_id"], row["chosen"], row["rejected"]),
-                "source": source, "form": DRAFTED_FORM, "context": "", "document_id": None, "split": "train", **row,
+                "source": source, "context": "", "document_id": None, "split": "train", **row,
             }
             for row in pairs.to_dicts()
         ]
