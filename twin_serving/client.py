@@ -1,5 +1,8 @@
 """TwinClient: the serving API over HTTP. The page and the command line use it; it needs httpx and nothing else."""
 
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -105,10 +108,40 @@ class TwinClient:
         links: list[str] | None = None,
         format: str = "linkedin_post",
         max_tokens: int | None = None,
+        **wishes: Any,
     ) -> dict[str, Any]:
-        """Drafts with their evidence and scores."""
+        """Drafts with their evidence and scores; wishes: the other fields of ComposeRequest (length, tone, …)."""
         body = {"author": author, "prompt": prompt, "links": links or [], "format": format, "max_tokens": max_tokens}
-        return self._request("POST", "/v1/compose", json=body)
+        return self._request("POST", "/v1/compose", json={**body, **wishes})
+
+    def compose_stream(self, author: str, prompt: str, **wishes: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+        """The same while it is made: (event, data) pairs, the last one ("done", the whole answer).
+
+        Events: step, link, sources, start, text, draft, done (docs/architecture.md). Leaving the iterator early
+        cancels the composing. Raises ServingError, also for an answer that breaks off.
+        """
+        body = {"author": author, "prompt": prompt, **wishes, "stream": True}
+        finished = False
+        with self._errors("/v1/compose"), self._http.stream("POST", "/v1/compose", json=body) as response:
+            if not response.is_success:
+                response.read()
+                self._answer(response, "/v1/compose")
+            for event, data in _events(response.iter_lines()):
+                if event == "error":
+                    raise ServingError(str(data["error"].get("message")))
+                finished = event == "done"
+                yield event, data
+        if not finished:
+            raise ServingError("The composing broke off before its end; compose again.")
+
+    def compositions(self, author: str, limit: int = 20, before: str | None = None) -> list[dict[str, Any]]:
+        """What was composed before, newest first: trace_id, created_at, format, prompt, drafts, beginning."""
+        parameters = {"limit": limit} | ({"before": before} if before else {})
+        return list(self._request("GET", f"{_twin(author)}/compositions", params=parameters)["compositions"])
+
+    def composition(self, author: str, trace_id: str) -> dict[str, Any]:
+        """One of them as compose() answered it, each draft with its latest feedback or None."""
+        return self._request("GET", f"{_twin(author)}/compositions/{quote(trace_id, safe='')}")
 
     def feedback(
         self,
@@ -117,14 +150,16 @@ class TwinClient:
         rating: int | None = None,
         edited_text: str | None = None,
         comment: str | None = None,
+        chosen: bool | None = None,
     ) -> str:
-        """Say what a draft was worth, or what it became; returns the feedback's id."""
+        """Say what a draft was worth, what it became, or that it was taken; returns the feedback's id."""
         body = {
             "author": author,
             "draft_id": draft_id,
             "rating": rating,
             "edited_text": edited_text,
             "comment": comment,
+            "chosen": chosen,
         }
         return str(self._request("POST", "/v1/feedback", json=body)["feedback_id"])
 
@@ -160,8 +195,15 @@ class TwinClient:
         return self._request("POST", f"{_twin(author)}/{action}", json={"reason": reason})
 
     def _request(self, method: str, path: str, **options: Any) -> dict[str, Any]:
-        try:
+        with self._errors(path):
             response = self._http.request(method, path, **options)
+        return self._answer(response, path)
+
+    @contextmanager
+    def _errors(self, path: str) -> Iterator[None]:
+        """Say in a sentence what kept the API from answering."""
+        try:
+            yield
         except httpx.TimeoutException as error:
             raise ServingError(
                 f"The serving API at {self.base_url} did not answer {path} in time; try again."
@@ -170,6 +212,8 @@ class TwinClient:
             raise ServingError(
                 f"The serving API at {self.base_url} cannot be reached ({error}); start it with `twin serve`."
             ) from error
+
+    def _answer(self, response: httpx.Response, path: str) -> dict[str, Any]:
         try:
             answer = response.json()
         except ValueError:
@@ -181,6 +225,17 @@ class TwinClient:
         raise ServingError(
             f"{self.base_url}{path} answered {response.status_code}, not as a serving API does; check its address."
         )
+
+
+def _events(lines: Iterable[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Server-sent events whose data is one line of JSON, as this API writes them."""
+    name = "message"
+    for line in lines:
+        if line.startswith("event:"):
+            name = line.removeprefix("event:").strip()
+        elif line.startswith("data:"):
+            yield name, json.loads(line.removeprefix("data:"))
+            name = "message"
 
 
 def _twin(author: str) -> str:
