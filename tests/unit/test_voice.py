@@ -1,5 +1,7 @@
 """The voice score tells an author from strangers, on real writing."""
 
+import re
+
 import numpy as np
 import pytest
 from training_corpus import AUTHOR, post_texts
@@ -12,6 +14,7 @@ from twin_assets.core.voice import (
     same_person,
     update_voice,
 )
+from twin_assets.core.voice_explanation import habits
 from twin_assets.core.voice_features import distorted, passages, vectors
 
 
@@ -75,3 +78,28 @@ def test_saved_and_loaded(workspace):
 def test_too_little_text():
     with pytest.raises(TooLittleTextError, match="takes 1,000"):
         VoiceScorer.fit(["A few words."])
+
+
+def test_what_is_said_to_raise_the_score_does(scorer):
+    for text in passages(post_texts()[1::2], 120)[:4]:
+        explained = scorer.explain(text, most=3)
+        assert 0 < len(explained.raises) <= 3
+        assert 0 < len(explained.lowers) <= 3
+        assert all(reason.points > 0 for reason in explained.raises)
+        assert explained.raises == sorted(explained.raises, key=lambda reason: -reason.points)
+        before = scorer.margins([text])[0]
+        for reasons, sign in ((explained.raises, 1), (explained.lowers, -1)):
+            for phrase in [found.group(1) for r in reasons if (found := re.match("“(.+)”", r.what))]:
+                assert phrase in text
+                without = re.sub(rf"\b{re.escape(phrase)}\b ?", "", text, flags=re.IGNORECASE)
+                assert sign * (before - scorer.margins([without])[0]) > 0
+
+
+def test_habits_are_named_in_words(scorer):
+    changed = dict(habits("I don't know. It is late!\n\nWhy? 🚀 Because (as always) we waited — again."))
+    assert changed["contractions (don't)"].startswith("I do not know.")
+    assert "It's late" in changed["no contraction in It is"]
+    assert "🚀" not in changed["emoji (🚀)"]
+    assert "\n" not in changed["line breaks (2 paragraphs)"]
+    assert changed["asides in brackets"].endswith("Because we waited — again.")
+    assert scorer.explain("").raises == []

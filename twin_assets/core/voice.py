@@ -10,6 +10,7 @@ what the author's own unseen writing gets. Method, figures and limits: docs/voic
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from importlib import resources
 from io import BytesIO
 from pathlib import Path
@@ -19,10 +20,23 @@ import numpy as np
 
 from twin_assets.core.documents import content_hash
 from twin_assets.core.errors import ConfigurationError, TooLittleTextError
-from twin_assets.core.voice_features import LENGTHS, PASSAGE_WORDS, Matrix, passages, plain, unit, units, vectors
+from twin_assets.core.voice_features import (
+    LENGTHS,
+    PASSAGE_WORDS,
+    Matrix,
+    passages,
+    plain,
+    sparse_vectors,
+    unit,
+    units,
+    vectors,
+)
 from twin_assets.core.whole_files import replacing
 
 if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+    from twin_assets.core.voice_explanation import Explanation
     from twin_assets.core.workspace import Workspace
 
 SCORER_VERSION = "2"
@@ -141,20 +155,53 @@ class VoiceScorer:
 
     def margins(self, texts: Sequence[str]) -> Matrix:
         """Nearness to the author less IMPOSTOR_SHARE of that to the nearest impostor, of each text."""
-        return self.margins_of(vectors(texts, self.idf, self.known))
+        return self.margin(*self.nearness(sparse_vectors(texts, self.idf, self.known)))
 
     def margins_of(self, found: Matrix) -> Matrix:
         """The margins of texts whose vectors are at hand."""
         found = units(found - self.centre)
-        nearest = (found @ self.impostors.T).max(axis=1, initial=-1.0)
-        return np.asarray(found @ self.reference - IMPOSTOR_SHARE * nearest, dtype=np.float32)
+        return self.margin(found @ self.reference, found @ self.impostors.T)
+
+    def nearness(self, found: "csr_matrix") -> tuple[Matrix, Matrix]:
+        """Cosines of texts' sparse vectors to the author [n] and to every impostor [n, impostors], all from the centre.
+
+        A vector less the centre is dense; its products and its length are not needed dense.
+        """
+        products = np.asarray(found @ self._targets, dtype=np.float32)
+        squares = np.asarray(found.multiply(found).sum(axis=1)).ravel()
+        lengths = np.sqrt(np.maximum(squares - 2 * products[:, 0] + float(self.centre @ self.centre), 1e-18))
+        near = (products[:, 1:] - self.centre @ self._targets[:, 1:]) / lengths[:, None]
+        return near[:, 0], near[:, 1:]
+
+    @cached_property
+    def _targets(self) -> Matrix:
+        """Centre, reference and impostors as columns [features, 2 + impostors]."""
+        return np.ascontiguousarray(np.vstack([self.centre, self.reference, self.impostors]).T)
+
+    def towards_author(self, impostor: int | None) -> Matrix:
+        """What the margin is a text's product with, where this impostor is the nearest [features]."""
+        return self.reference - (0 if impostor is None else IMPOSTOR_SHARE * self.impostors[impostor])
+
+    @staticmethod
+    def margin(own: Matrix, others: Matrix) -> Matrix:
+        """Nearness to the author [n] less IMPOSTOR_SHARE of the highest of those to impostors [n, impostors]."""
+        return np.asarray(own - IMPOSTOR_SHARE * others.max(axis=1, initial=-1.0), dtype=np.float32)
+
+    def explain(self, text: str, most: int = 5) -> "Explanation":
+        """What raises and what lowers the score of a text, at most so many reasons each (voice_explanation.py)."""
+        from twin_assets.core.voice_explanation import explain
+
+        return explain(self, text, most)
+
+    def spread(self, words: int) -> tuple[float, float]:
+        """Floor and ceiling at this length in words."""
+        at, lengths = np.log(np.clip(words, LENGTHS[0], LENGTHS[-1])), np.log(LENGTHS)
+        return float(np.interp(at, lengths, self.floor)), float(np.interp(at, lengths, self.ceiling))
 
     def score(self, text: str) -> VoiceScore:
         """The voice score of a text; below SCORED_WORDS it is little more than chance."""
         words = len(plain(text).split())
-        at = np.log(np.clip(words, LENGTHS[0], LENGTHS[-1]))
-        floor = float(np.interp(at, np.log(LENGTHS), self.floor))
-        ceiling = float(np.interp(at, np.log(LENGTHS), self.ceiling))
+        floor, ceiling = self.spread(words)
         similarity = float(self.margins([text])[0])
         score = 100 * (similarity - floor) / (ceiling - floor) if words else 0.0
         return VoiceScore(float(np.clip(score, 0, 100)), similarity, floor, ceiling, words, score)

@@ -85,14 +85,21 @@ def counts(texts: Sequence[str], known: frozenset[str]) -> "csr_matrix":
     return hstack([letters.transform(lines), words.transform([distorted(line, known) for line in lines])]).tocsr()
 
 
-def vectors(texts: Sequence[str], idf: Matrix, known: frozenset[str]) -> Matrix:
+def sparse_vectors(texts: Sequence[str], idf: Matrix, known: frozenset[str]) -> "csr_matrix":
     """TF-IDF vectors [n, FEATURES] float32 of length 1: sublinear counts, both kinds of features weighing the same."""
     found = counts(texts, known)
-    found.data = (1.0 + np.log(found.data)).astype(np.float32)
-    dense = np.asarray(found.multiply(idf[None, :]).todense(), dtype=np.float32)
-    for part in (dense[:, :CHARACTER_FEATURES], dense[:, CHARACTER_FEATURES:]):
-        part /= np.maximum(np.linalg.norm(part, axis=1, keepdims=True), 1e-9) * np.float32(np.sqrt(2))
-    return dense
+    found.data = (1.0 + np.log(found.data)).astype(np.float32) * idf[found.indices]
+    letters = found.indices < CHARACTER_FEATURES
+    rows = np.repeat(np.arange(found.shape[0]), np.diff(found.indptr))
+    for part in (letters, ~letters):
+        squares = np.bincount(rows[part], weights=found.data[part] ** 2, minlength=found.shape[0])
+        found.data[part] /= np.maximum(np.sqrt(2 * squares), 1e-9)[rows[part]].astype(np.float32)
+    return found
+
+
+def vectors(texts: Sequence[str], idf: Matrix, known: frozenset[str]) -> Matrix:
+    """The same as sparse_vectors(), dense."""
+    return np.asarray(sparse_vectors(texts, idf, known).toarray(), dtype=np.float32)
 
 
 def unit(vector: Matrix) -> Matrix:
