@@ -74,6 +74,9 @@ class Settings(BaseSettings):
     minimum_new_share: float = Field(
         default=0.02, ge=0, le=1, description="Share of the samples learned before that the new ones must make up."
     )
+    minimum_new_pairs: int = Field(
+        default=10, ge=1, description="New edits and choices of drafts that start a preference tuning by itself."
+    )
     training_quiet_minutes: float = Field(default=10.0, ge=0, description="Wait after the dataset's last change.")
     training_runs_per_week: int = Field(
         default=14, ge=0, description="Trainings that may start by themselves in 7 days."
@@ -158,6 +161,17 @@ class Settings(BaseSettings):
     host: str = Field(default="127.0.0.1", description="Address the serving API binds to.")
     port: int = Field(default=8100, description="Port of the serving API.")
     api_key: SecretStr | None = Field(default=None, description="Asked of clients when not bound to loopback.")
+    serving_rows: int = Field(default=16, ge=1, description="Answers that are written at once.")
+    serving_queue: int = Field(
+        default=64, ge=0, description="Requests to models that may wait; beyond, clients are told to come again (429)."
+    )
+    serving_seconds: float = Field(default=240.0, gt=0, description="Seconds one answer may take, waiting included.")
+    serving_drain_seconds: float = Field(
+        default=30.0, ge=0, description="Seconds that running answers have to finish when the server is to end."
+    )
+    adapter_memory_mb: int = Field(
+        default=1000, ge=0, description="Adapters on one base stay loaded up to this size together."
+    )
     serving_url: str = Field(default="http://127.0.0.1:8100", description="Where clients find the serving API.")
     dagster_url: str = Field(default="http://127.0.0.1:3000", description="Where the page finds Dagster's webserver.")
     mlflow_ui_url: str = Field(default="http://127.0.0.1:5000", description="Where the page links MLflow's UI.")
