@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from twin_assets.core.errors import ModelError, TwinError, UnknownModelError
 from twin_assets.core.workspace import Workspace
-from twin_serving.engines import Engine, EnginePool
+from twin_serving.engines import Engine, EnginePool, engine_makers
 
 if TYPE_CHECKING:
     from twin_assets.core.registry import ModelVersion
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 2.0
+# Authors whose models are loaded before anybody asks for them.
+PRELOADED = 3
 
 
 class NoApprovedModelError(ModelError):
@@ -28,11 +30,18 @@ class NoApprovedModelError(ModelError):
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """A version and the engine that answers with it; `name` is what answers carry: author@version."""
+    """A version that answers; `name` is what answers carry: author@version."""
 
     name: str
     version: str
-    engine: Engine
+    base: Path
+    adapter: Path | None
+    pool: EnginePool
+
+    @property
+    def engine(self) -> Engine:
+        """The engine to answer one request with, loaded where it is not. Raises ModelError."""
+        return self.pool.engine(self.base, self.adapter)
 
 
 def split_model_name(model: str) -> tuple[str, str | None]:
@@ -50,7 +59,7 @@ class ServedModels:
     def __init__(self, workspace: Workspace, candidate: tuple[str, str] | None = None) -> None:
         self.workspace = workspace
         self.candidate = candidate
-        self.pool = EnginePool()
+        self.pool = EnginePool(engine_makers(workspace.settings))
         self._current: dict[str, Served] = {}
         self._stopped = threading.Event()
 
@@ -86,6 +95,7 @@ class ServedModels:
         current = self._current.get(author)
         if current is None or current.version != version:
             current = self._load(author, version)
+            _ = current.engine  # loaded beside the one that serves, before any request goes to it
             self._current[author] = current
             logger.warning("serving %s", current.name)
         return current
@@ -106,8 +116,7 @@ class ServedModels:
         else:
             model = self.workspace.registry.get(author, version)
         base, adapter = model_folders(self.workspace, model)
-        engine = self.pool.engine(base, None if without_adapter else adapter)
-        return Served(f"{author}@{version}", version, engine)
+        return Served(f"{author}@{version}", version, base, None if without_adapter else adapter, self.pool)
 
     def _watch(self) -> None:
         # The heavy imports begin now, not with the first request.
@@ -127,7 +136,7 @@ class ServedModels:
     def _preload(self) -> None:
         authors = [self.candidate[0]] if self.candidate else [author.id for author in self.workspace.authors.list()]
         for author in authors:
-            if self.pool.full or self._stopped.is_set():
+            if len(self._current) >= PRELOADED or self._stopped.is_set():
                 return
             try:
                 self._refresh(author)

@@ -1,12 +1,15 @@
-"""Streams the text of one generation while transformers' generate() computes it, token by token, in a thread."""
+"""What every engine shares: what is asked for, the pieces of an answer, and the rules by which tokens become pieces."""
 
-import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
-from queue import SimpleQueue
-from typing import Any
+from typing import Any, Literal
 
-from twin_assets.core.errors import ModelError
+from twin_assets.core.errors import InputError
+
+DEFAULT_MAX_TOKENS = 512
+# How a token reads can depend on the ones before: so many of what was shown stay in front while decoding.
+KEPT_TOKENS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,110 +25,92 @@ class Generation:
     seconds: float = 240.0
 
 
-class TextStream:
-    """Runs generate() in a thread and iterates over its text; an error in the thread is raised here.
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A piece of the answer as it comes; the token counts are those so far, `finish` is set on the last piece.
 
-    Closing the iteration early ends the generation after the token that is being computed. It is its own streamer:
-    transformers' holds text back to the next space, and a stop string would be seen that much later.
+    swap_seconds: what it took to load the adapter for this answer; None where it was there. On every piece or none.
     """
 
-    def __init__(self, model: Any, tokenizer: Any, prompt: Any, generation: Generation, limit: int) -> None:
-        import torch
-        from transformers import StoppingCriteriaList
+    text: str
+    prompt_tokens: int
+    completion_tokens: int
+    finish: Literal["stop", "length"] | None = None
+    swap_seconds: float | None = None
 
-        self.tokens = 0
-        self.cut_off = False
-        self._model = model
+
+def room_for(generation: Generation, prompt_tokens: int, context: int) -> int:
+    """Tokens the answer may have. Raises InputError where the prompt leaves none."""
+    room = context - prompt_tokens
+    if room < 1:
+        raise InputError(
+            f"The messages have {prompt_tokens} tokens and the model reads {context}; "
+            "shorten them to leave room for an answer."
+        )
+    return min(generation.max_tokens or DEFAULT_MAX_TOKENS, room)
+
+
+def pieces(
+    tokens: Generator[int], tokenizer: Any, ends: Collection[int], prompt_tokens: int, stops: Sequence[str]
+) -> Iterator[Piece]:
+    """The pieces of the answer whose tokens come one by one; whole characters, no special tokens, cut at a stop string.
+
+    ends: tokens that end an answer; where the last is none of them the answer was cut off. `tokens` is closed in any
+    case, which must end the generation behind it.
+    """
+    held, count, last = "", 0, None
+    text = _Text(tokenizer)
+    with closing(tokens):
+        for last in tokens:
+            count += 1
+            held += text.add(last)
+            cut = _stop_at(held, stops)
+            if cut is not None:
+                yield Piece(held[:cut], prompt_tokens, count, "stop")
+                return
+            ready = len(held) - _possible_stop(held, stops)
+            if ready:
+                yield Piece(held[:ready], prompt_tokens, count)
+                held = held[ready:]
+    held += text.rest()
+    cut = _stop_at(held, stops)
+    yield Piece(held[:cut], prompt_tokens, count, "stop" if last in ends or cut is not None else "length")
+
+
+class _Text:
+    """Decodes tokens as they come. transformers' streamer holds text back to the next space; this one does not."""
+
+    def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
-        self._ends = _end_tokens(model, tokenizer)
-        self._queue: SimpleQueue[int | None] = SimpleQueue()
-        self._prompt_seen = False
-        self._cancelled = threading.Event()
-        self._error: Exception | None = None
-        arguments: dict[str, Any] = {
-            "input_ids": prompt,
-            "attention_mask": torch.ones_like(prompt),
-            "max_new_tokens": limit,
-            "max_time": generation.seconds,
-            "pad_token_id": tokenizer.pad_token_id,
-            "eos_token_id": sorted(self._ends) or None,
-            "stopping_criteria": StoppingCriteriaList([self._stop]),
-            "streamer": self,
-            **_sampling(generation),
-        }
-        self._thread = threading.Thread(target=self._run, args=(arguments, generation.seed), daemon=True)
+        self._ids: list[int] = []
+        self._shown = 0  # tokens whose text has been given
 
-    def __iter__(self) -> Iterator[str]:
-        self._thread.start()
-        ids: list[int] = []
-        shown = 0  # tokens whose text has been given
-        try:
-            while (token := self._queue.get()) is not None:
-                self.tokens += 1
-                self.cut_off = token not in self._ends
-                ids.append(token)
-                # A few tokens of what was shown stay in front: how a token reads can depend on the one before.
-                kept = max(0, shown - 4)
-                fresh = self._decode(ids[kept:])[len(self._decode(ids[kept:shown])) :]
-                if fresh and not fresh.endswith("\ufffd"):  # which may be a character that is still incomplete
-                    shown = len(ids)
-                    yield fresh
-            kept = max(0, shown - 4)
-            yield self._decode(ids[kept:])[len(self._decode(ids[kept:shown])) :]
-        finally:
-            self.cancel()
-            self._thread.join()
-        if self._error is not None:
-            raise ModelError(f"Generating failed: {first_line(self._error)}.") from self._error
+    def add(self, token: int) -> str:
+        self._ids.append(token)
+        fresh = self.rest()
+        if fresh.endswith("\ufffd"):  # which may be a character that is still incomplete
+            return ""
+        if fresh:
+            kept = max(0, len(self._ids) - KEPT_TOKENS)
+            self._ids, self._shown = self._ids[kept:], len(self._ids) - kept
+        return fresh
 
-    def put(self, value: Any) -> None:
-        """Called by generate() with the prompt, then with each token."""
-        if self._prompt_seen:
-            self._queue.put(int(value[-1]))
-        self._prompt_seen = True
-
-    def end(self) -> None:
-        """Called by generate() after the last token."""
-        self._queue.put(None)
-
-    def cancel(self) -> None:
-        """Ask the generation to end."""
-        self._cancelled.set()
+    def rest(self) -> str:
+        return self._decode(self._ids)[len(self._decode(self._ids[: self._shown])) :]
 
     def _decode(self, ids: list[int]) -> str:
         return str(self._tokenizer.decode(ids, skip_special_tokens=True))
 
-    def _run(self, arguments: dict[str, Any], seed: int | None) -> None:
-        import torch
 
-        try:
-            if seed is None:
-                torch.seed()
-            else:
-                torch.manual_seed(seed)
-            with torch.inference_mode():
-                self._model.generate(**arguments)
-        except Exception as error:  # raised again by the iterating thread
-            self._error = error
-            self.end()
-
-    def _stop(self, ids: Any, _scores: Any, **_: Any) -> Any:
-        import torch
-
-        return torch.full((ids.shape[0],), self._cancelled.is_set(), device=ids.device, dtype=torch.bool)
+def _stop_at(text: str, stops: Sequence[str]) -> int | None:
+    found = [position for stop in stops if (position := text.find(stop)) >= 0]
+    return min(found) if found else None
 
 
-def _sampling(generation: Generation) -> dict[str, Any]:
-    if generation.temperature == 0:
-        return {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
-    return {"do_sample": True, "temperature": generation.temperature, "top_p": generation.top_p, "top_k": 0}
-
-
-def _end_tokens(model: Any, tokenizer: Any) -> set[int]:
-    """Ids that end an answer: the model's own list and the tokenizer's end of sequence."""
-    configured = model.generation_config.eos_token_id
-    ends = set(configured if isinstance(configured, list) else [configured])
-    return {int(token) for token in ends | {tokenizer.eos_token_id} if token is not None}
+def _possible_stop(text: str, stops: Sequence[str]) -> int:
+    """Length of the longest ending of the text that a stop string may still begin with."""
+    lengths = (n for stop in stops for n in range(1, len(stop)) if text.endswith(stop[:n]))
+    return max(lengths, default=0)
 
 
 def first_line(error: Exception) -> str:

@@ -21,9 +21,9 @@ from twin_assets.core.errors import ServingError
 from twin_assets.core.workspace import Workspace
 from twin_assets.settings import Settings
 from twin_serving.client import TwinClient
-from twin_serving.engines import EnginePool
 from twin_serving.server import running_server
 from twin_serving.streaming import Generation
+from twin_serving.transformers_engine import TransformersEngines
 
 KEY = "a key for tests"
 ASK = [{"role": "user", "content": "Write about tests."}]
@@ -52,11 +52,11 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 @pytest.fixture(scope="module")
 def expected(deployed: Workspace) -> dict[str, str]:
     """What each version answers to ASK, computed without a server."""
-    pool = EnginePool()
+    pool = TransformersEngines()
     answers = {}
     for version in ("1", "2"):
         folder = deployed.registry.folder("ann", version)
-        pieces = pool.engine(folder / "base", folder / "adapter").generate(Generation(ASK, **GREEDY))
+        pieces = pool(folder / "base", folder / "adapter").generate(Generation(ASK, **GREEDY))
         answers[f"ann@{version}"] = "".join(piece.text for piece in pieces)
     assert len(set(answers.values())) == 2
     return answers

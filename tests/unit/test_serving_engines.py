@@ -7,8 +7,8 @@ import pytest
 
 from tests.serving_models import CONTEXT, make_adapter, make_base
 from twin_assets.core.errors import InputError, ModelError
-from twin_serving.engines import EnginePool, Piece
-from twin_serving.streaming import Generation
+from twin_serving.streaming import Generation, Piece
+from twin_serving.transformers_engine import TransformersEngines
 
 ASK = [{"role": "user", "content": "Write about tests."}]
 
@@ -21,20 +21,20 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]
 
 
 @pytest.fixture(scope="module")
-def pool() -> EnginePool:
-    return EnginePool()
+def pool() -> TransformersEngines:
+    return TransformersEngines()
 
 
 def text(pieces: list[Piece]) -> str:
     return "".join(piece.text for piece in pieces)
 
 
-def generate(pool: EnginePool, base: Path, adapter: Path | None, **options: object) -> list[Piece]:
+def generate(pool: TransformersEngines, base: Path, adapter: Path | None, **options: object) -> list[Piece]:
     options = {"messages": ASK, "max_tokens": 12, "temperature": 0.0, **options}
-    return list(pool.engine(base, adapter).generate(Generation(**options)))  # type: ignore[arg-type]
+    return list(pool(base, adapter).generate(Generation(**options)))  # type: ignore[arg-type]
 
 
-def test_adapters_share_a_base_and_answer_as_if_alone(pool: EnginePool, folders: tuple[Path, Path, Path]) -> None:
+def test_adapters_share_a_base_and_answer_as_if_alone(pool: TransformersEngines, folders: tuple[Path, Path, Path]) -> None:
     import torch
     from peft import PeftModel
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -43,7 +43,7 @@ def test_adapters_share_a_base_and_answer_as_if_alone(pool: EnginePool, folders:
 
     base, *adapters = folders
     together = [text(generate(pool, base, adapter)) for adapter in (*adapters, None, *adapters)]
-    assert len(pool._bases) == 1
+    assert len(pool.bases) == 1
     tokenizer = AutoTokenizer.from_pretrained(base)
     alone = []
     for adapter in (*adapters, None):
@@ -58,7 +58,7 @@ def test_adapters_share_a_base_and_answer_as_if_alone(pool: EnginePool, folders:
     assert len(set(alone)) == 3
 
 
-def test_counts_and_finish(pool: EnginePool, folders: tuple[Path, Path, Path]) -> None:
+def test_counts_and_finish(pool: TransformersEngines, folders: tuple[Path, Path, Path]) -> None:
     pieces = generate(pool, folders[0], folders[1])
     assert [piece.finish for piece in pieces[:-1]] == [None] * (len(pieces) - 1)
     assert pieces[-1].finish == "length"
@@ -67,7 +67,7 @@ def test_counts_and_finish(pool: EnginePool, folders: tuple[Path, Path, Path]) -
 
 
 def test_a_stop_string_ends_the_answer_and_is_not_part_of_it(
-    pool: EnginePool, folders: tuple[Path, Path, Path]
+    pool: TransformersEngines, folders: tuple[Path, Path, Path]
 ) -> None:
     whole = text(generate(pool, folders[0], folders[2], max_tokens=40))
     stop = whole[10:13]
@@ -77,19 +77,19 @@ def test_a_stop_string_ends_the_answer_and_is_not_part_of_it(
     assert stopped[-1].completion_tokens < 40
 
 
-def test_a_seed_repeats_and_another_does_not(pool: EnginePool, folders: tuple[Path, Path, Path]) -> None:
+def test_a_seed_repeats_and_another_does_not(pool: TransformersEngines, folders: tuple[Path, Path, Path]) -> None:
     drawn = [text(generate(pool, folders[0], folders[1], temperature=1.0, seed=seed)) for seed in (1, 1, 2)]
     assert drawn[0] == drawn[1] != drawn[2]
 
 
-def test_closing_early_leaves_the_engine_ready(pool: EnginePool, folders: tuple[Path, Path, Path]) -> None:
-    pieces = pool.engine(folders[0], folders[1]).generate(Generation(ASK, max_tokens=400, temperature=0.0))
+def test_closing_early_leaves_the_engine_ready(pool: TransformersEngines, folders: tuple[Path, Path, Path]) -> None:
+    pieces = pool(folders[0], folders[1]).generate(Generation(ASK, max_tokens=400, temperature=0.0))
     next(pieces)
     pieces.close()  # type: ignore[attr-defined]
     assert text(generate(pool, folders[0], folders[1])) == text(generate(pool, folders[0], folders[1]))
 
 
-def test_a_prompt_that_does_not_fit_is_refused(pool: EnginePool, folders: tuple[Path, Path, Path]) -> None:
+def test_a_prompt_that_does_not_fit_is_refused(pool: TransformersEngines, folders: tuple[Path, Path, Path]) -> None:
     long = [{"role": "user", "content": "word " * CONTEXT}]
     with pytest.raises(InputError, match=f"the model reads {CONTEXT}"):
         generate(pool, folders[0], folders[1], messages=long)
@@ -100,18 +100,18 @@ def test_a_prompt_that_does_not_fit_is_refused(pool: EnginePool, folders: tuple[
 
 
 def test_what_cannot_be_loaded_says_so(folders: tuple[Path, Path, Path], tmp_path: Path) -> None:
-    pool = EnginePool()
+    pool = TransformersEngines()
     with pytest.raises(ModelError, match="cannot be loaded"):
-        pool.engine(tmp_path / "nothing", None)
+        pool(tmp_path / "nothing", None)
     with pytest.raises(ModelError, match=r"no adapter_model\.safetensors"):
-        pool.engine(folders[0], tmp_path)
+        pool(folders[0], tmp_path)
 
 
 def test_least_recently_used_bases_and_adapters_leave(folders: tuple[Path, Path, Path], tmp_path: Path) -> None:
-    pool = EnginePool(max_bases=1, max_adapters=1)
+    pool = TransformersEngines(max_bases=1, adapter_bytes=1)
     before = text(generate(pool, folders[0], folders[1]))
     assert text(generate(pool, folders[0], folders[2])) != before
     assert text(generate(pool, folders[0], folders[1])) == before
     other = make_base(tmp_path / "other", seed=9)
     generate(pool, other, None)
-    assert [Path(key) for key in pool._bases] == [other.resolve()]
+    assert [Path(key) for key in pool.bases] == [other.resolve()]

@@ -1,0 +1,296 @@
+"""The reference engine: transformers and PEFT. Right for every family, with adapters of many authors in one batch.
+
+A base model is loaded once; adapters are loaded on demand and leave, least recently used first, when together they are
+larger than allowed. One that is in use never leaves.
+"""
+
+import itertools
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from twin_assets.core.errors import ModelError
+from twin_serving.batching import Decoder, Row
+from twin_serving.generating import generated
+from twin_serving.streaming import Generation, Piece, first_line, pieces, room_for
+
+# Weights smaller than this gain nothing from bfloat16 and are served as they were trained.
+SMALL_WEIGHTS_BYTES = 200_000_000
+ADAPTER_BYTES = 1_000_000_000
+BASE = "__base__"  # PEFT's name for rows without an adapter
+CHANGED = ""  # no adapter's name: which adapters are set, and whether any is used, has to be set anew
+
+
+@dataclass(eq=False)
+class Adapter:
+    """A loaded adapter. mixes: it may share a batch with other adapters; users: generations that need it now."""
+
+    name: str
+    size: int
+    mixes: bool
+    users: int = 0
+
+
+class Base:
+    """A loaded base model with its tokenizer and the adapters on it."""
+
+    def __init__(self, folder: Path, adapter_bytes: int = ADAPTER_BYTES) -> None:
+        import torch
+
+        self.folder = folder
+        self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.adapter_bytes = adapter_bytes
+        self.adapters: OrderedDict[str, Adapter] = OrderedDict()
+        self.tokenizer, model = _load(folder, self.device)
+        self.model: Any = model
+        self.ends = _end_tokens(model, self.tokenizer)
+        self._lock = threading.RLock()
+        self._names = itertools.count()
+        self._wrapped = False  # whether PEFT's wrapper is around the model
+        # The adapter that is set for rows that all have the same; None: none is used; BASE: each row's own.
+        self._active: str | None = None
+        self._arguments = _forward_arguments(model)
+        self.decoder = Decoder(self._forward, self.device) if can_batch(model) else None
+
+    @property
+    def context(self) -> int:
+        """Tokens the model's positions reach."""
+        config = self.model.config
+        for name in ("max_position_embeddings", "n_positions", "n_ctx", "seq_length"):
+            if isinstance(getattr(config, name, None), int):
+                return int(getattr(config, name))
+        return 2048
+
+    @contextmanager
+    def using(self, folder: Path | None) -> Iterator[tuple[Adapter | None, float | None]]:
+        """(adapter, seconds it took to load or None where it was there); it stays loaded until the end of the with."""
+        if folder is None:
+            yield None, None
+            return
+        key, seconds = str(folder.resolve()), None
+        with self._lock:
+            adapter = self.adapters.get(key)
+            if adapter is None:
+                start = time.perf_counter()
+                adapter = self._alone(lambda: self._load_adapter(folder))
+                seconds = time.perf_counter() - start
+                self.adapters[key] = adapter
+            self.adapters.move_to_end(key)
+            adapter.users += 1
+            self._make_room()
+        try:
+            yield adapter, seconds
+        finally:
+            with self._lock:
+                adapter.users -= 1
+                self._make_room()
+
+    def _make_room(self) -> None:
+        for key, adapter in list(self.adapters.items())[:-1]:
+            if sum(each.size for each in self.adapters.values()) <= self.adapter_bytes:
+                return
+            if adapter.users == 0:
+                del self.adapters[key]
+                self._alone(partial(self._delete_adapter, adapter.name))
+
+    def _alone(self, change: Callable[[], Any]) -> Any:
+        """Change the model while nothing is computed with it."""
+        return change() if self.decoder is None else self.decoder.call(change)
+
+    def _load_adapter(self, folder: Path) -> Adapter:
+        from peft import PeftModel
+
+        if not (folder / "adapter_model.safetensors").is_file():
+            raise ModelError(f"There is no adapter_model.safetensors in {folder}; train this version again.")
+        name = f"adapter{next(self._names)}"
+        try:
+            if not self._wrapped:
+                self.model = PeftModel.from_pretrained(self.model, str(folder), adapter_name=name).eval()
+                self._wrapped = True
+            else:
+                self.model.load_adapter(str(folder), adapter_name=name)
+        except (OSError, ValueError, RuntimeError, KeyError) as error:
+            raise ModelError(
+                f"The adapter in {folder} does not fit its base model ({first_line(error)}); train it again."
+            ) from error
+        self._active = CHANGED
+        size = (folder / "adapter_model.safetensors").stat().st_size
+        return Adapter(name, size, _mixes(self.model.peft_config[name]))
+
+    def _delete_adapter(self, name: str) -> None:
+        self.model.delete_adapter(name)
+        self._active = CHANGED
+
+    def _forward(self, tokens: Any, mask: Any, positions: Any, cache: Any, adapters: Sequence[str | None]) -> Any:
+        """Scores of the token after each row's last, as the decoder asks for them."""
+        arguments: dict[str, Any] = {**self._arguments, **self._set_adapters(adapters)}
+        if "position_ids" in arguments:
+            arguments["position_ids"] = positions
+        output = self.model(
+            input_ids=tokens, attention_mask=mask, past_key_values=cache, use_cache=True, return_dict=True, **arguments
+        )
+        return output.logits[:, -1]
+
+    def _set_adapters(self, adapters: Sequence[str | None]) -> dict[str, Any]:
+        """Make the model compute with each row's adapter; returns what its call needs for that."""
+        if not self._wrapped:
+            return {}
+        if len(set(adapters)) > 1:
+            if self._active in (None, CHANGED):
+                self.model.base_model.enable_adapter_layers()
+                self._active = BASE
+            return {"adapter_names": [BASE if name is None else name for name in adapters]}
+        if adapters[0] != self._active:
+            if adapters[0] is None:
+                self.model.base_model.disable_adapter_layers()
+            else:
+                self.model.base_model.enable_adapter_layers()
+                # Not set_adapter's default: that would turn gradients on for the adapter.
+                self.model.set_adapter(adapters[0], inference_mode=True)
+            self._active = adapters[0]
+        return {}
+
+    def tokens(self, prompt: list[int], limit: int, generation: Generation, adapter: Adapter | None) -> Generator[int]:
+        """The tokens that follow the prompt: decoded in a batch, or one generation after the other where none fits."""
+        name = None if adapter is None else adapter.name
+        if self.decoder is None:
+            return self._one_by_one(prompt, limit, generation, name)
+        key = "mixed" if adapter is None or adapter.mixes else name
+        return self.decoder.tokens(Row(prompt, limit, self.ends, generation, name, key))
+
+    def _one_by_one(self, prompt: list[int], limit: int, generation: Generation, name: str | None) -> Generator[int]:
+        with self._lock:
+            self._set_adapters([name])
+            yield from generated(self.model, self.tokenizer, self.ends, prompt, limit, generation)
+
+
+class TransformersEngine:
+    """One base with one adapter or with none; made per request."""
+
+    def __init__(self, base: Base, adapter: Path | None) -> None:
+        self.base = base
+        self.adapter = adapter
+        with base.using(adapter) as (_, seconds):  # what cannot be loaded is said now
+            self._swap_seconds = seconds
+
+    @property
+    def context(self) -> int:
+        """Tokens that prompt and answer may have together."""
+        return self.base.context
+
+    def generate(self, generation: Generation) -> Iterator[Piece]:
+        """Pieces of the answer; the last has `finish`. Raises InputError where the prompt does not fit."""
+        from twin_assets.core.prompts import encode_prompt
+
+        base = self.base
+        prompt = encode_prompt(base.tokenizer, generation.messages)
+        limit = room_for(generation, len(prompt), base.context)
+        with base.using(self.adapter) as (adapter, seconds):
+            tokens = base.tokens(prompt, limit, generation, adapter)
+            swap_seconds = seconds or self._swap_seconds
+            for piece in pieces(tokens, base.tokenizer, base.ends, len(prompt), generation.stop):
+                yield piece if swap_seconds is None else replace(piece, swap_seconds=swap_seconds)
+
+
+class TransformersEngines:
+    """Makes the reference engine for any base; at most `max_bases` bases stay loaded, least recently used leave."""
+
+    def __init__(self, max_bases: int = 3, adapter_bytes: int = ADAPTER_BYTES) -> None:
+        self.max_bases = max_bases
+        self.adapter_bytes = adapter_bytes
+        self.bases: OrderedDict[str, Base] = OrderedDict()
+        self._lock = threading.Lock()
+        self._loading: dict[str, threading.Lock] = {}
+
+    def __call__(self, base_folder: Path, adapter: Path | None) -> TransformersEngine:
+        """The engine; the base is loaded where it is not, while others go on being used. Raises ModelError."""
+        key = str(base_folder.resolve())
+        with self._lock:
+            loading = self._loading.setdefault(key, threading.Lock())
+        with loading:
+            base = self.bases.get(key) or Base(base_folder, self.adapter_bytes)
+            with self._lock:
+                self.bases[key] = base
+                self.bases.move_to_end(key)
+                while len(self.bases) > self.max_bases:
+                    self._loading.pop(self.bases.popitem(last=False)[0], None)
+        return TransformersEngine(base, adapter)
+
+
+def can_batch(model: Any) -> bool:
+    """Whether rows of this model can join a batch: attention over the whole text or a window, positions from outside.
+
+    Others (recurrent states, chunks counted from the first token, encoders) generate one after the other.
+    """
+    import inspect
+
+    from transformers import DynamicCache
+
+    kinds = set(getattr(model.config.get_text_config(decoder=True), "layer_types", None) or [])
+    if model.config.is_encoder_decoder or not model._supports_default_dynamic_cache():
+        return False
+    if not kinds <= {"full_attention", "sliding_attention"}:
+        return False
+    if "position_ids" not in inspect.signature(model.forward).parameters:
+        return False
+    layers = {type(layer).__name__ for layer in DynamicCache(config=model.config).layers}
+    return layers <= {"DynamicLayer", "DynamicSlidingWindowLayer"}
+
+
+def _forward_arguments(model: Any) -> dict[str, Any]:
+    """What this model's forward takes beside tokens, mask and cache."""
+    import inspect
+
+    known = inspect.signature(model.forward).parameters
+    return {name: value for name, value in {"position_ids": None, "logits_to_keep": 1}.items() if name in known}
+
+
+def _end_tokens(model: Any, tokenizer: Any) -> set[int]:
+    """Ids that end an answer: the model's own list and the tokenizer's end of sequence."""
+    configured = model.generation_config.eos_token_id
+    ends = set(configured if isinstance(configured, list) else [configured])
+    return {int(token) for token in ends | {tokenizer.eos_token_id} if token is not None}
+
+
+def _mixes(config: Any) -> bool:
+    """Whether PEFT can compute this adapter beside others in one batch: plain LoRA on linear layers."""
+    return (
+        str(getattr(config.peft_type, "value", config.peft_type)) == "LORA"
+        and not config.use_dora
+        and config.bias == "none"
+        and not config.modules_to_save
+        and not getattr(config, "trainable_token_indices", None)
+        and not getattr(config, "target_parameters", None)
+    )
+
+
+def _load(folder: Path, device: str) -> tuple[Any, Any]:
+    """(tokenizer, model) of a base. Raises ModelError."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        model: Any = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=_dtype(folder, device), local_files_only=True, use_safetensors=True, trust_remote_code=False
+        )
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            f"The base model in {folder} cannot be loaded ({first_line(error)}); train or download it again."
+        ) from error
+    return tokenizer, model.to(device).eval()
+
+
+def _dtype(folder: Path, device: str) -> Any:
+    import torch
+
+    if device == "cuda":
+        return torch.bfloat16
+    size = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+    fast = bool(torch.cpu._is_avx512_bf16_supported())
+    return torch.bfloat16 if fast and size >= SMALL_WEIGHTS_BYTES else torch.float32
