@@ -65,6 +65,7 @@ JOBS = [
         dg.AssetSelection.groups("release"),
         "Evaluates the newest candidate and lets the gate decide.",
     ),
+    _job("preferences", dg.AssetSelection.assets("preference_dataset"), "Makes preference pairs of new feedback."),
     _job("record_approval", dg.AssetSelection.assets("approved_model"), "Records which version is served."),
 ]
 
@@ -87,6 +88,7 @@ def build_defs(resource_overrides: Mapping[str, Any] | None = None, settings: Se
             collection_sensors.wait_is_over,
             run_failed,
             training_sensors.enough_is_new,
+            training_sensors.feedback_given,
             release_sensors.new_model,
             release_sensors.approval_given,
             dg.AutomationConditionSensorDefinition(

@@ -54,10 +54,10 @@ def test_every_asset_is_by_author_and_described(definitions):
 def test_the_jobs_and_sensors_are_there(definitions):
     repository = definitions.get_repository_def()
     jobs = {job.name for job in repository.get_all_jobs()}
-    assert {"twin", "collect", "train", "release", "record_approval", "housekeeping"} <= jobs
+    assert {"twin", "collect", "train", "release", "preferences", "record_approval", "housekeeping"} <= jobs
     assert {sensor.name for sensor in repository.sensor_defs} == {
         "automation", "new_authors", "inbox", "enough_is_new", "new_model", "approval_given",
-        "wait_is_over", "run_failed",
+        "wait_is_over", "run_failed", "feedback_given",
     }  # fmt: skip
     assert [schedule.name for schedule in repository.schedule_defs] == ["collect_on_timetable", "every_night"]
 

@@ -1,9 +1,7 @@
 """Training by itself, tested by ticks: when it starts, what it leaves alone, a failure retried once and told."""
 
 import json
-import shutil
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import dagster as dg
 import polars as pl
@@ -12,19 +10,18 @@ import pytest
 from tests.graph.ticks import empty_instance, instance, resource, tick  # noqa: F401  fixtures
 from tests.serving_models import register
 from twin_assets.core.authors import Author
-from twin_assets.core.datasets import load_dataset
+from twin_assets.core.datasets import load_dataset, load_preferences, update_preferences
 from twin_assets.core.documents import Sample
 from twin_assets.core.errors import InputError
 from twin_assets.core.lake import rows_frame
-from twin_assets.core.registry import Registry
 from twin_assets.core.rules import TrainingRules, set_rules
 from twin_assets.core.training import policy
 from twin_assets.defs.partitions import AUTHOR_PARTITION
 from twin_assets.defs.release.sensors import new_model
-from twin_assets.defs.training.sensors import enough_is_new
+from twin_assets.defs.training.sensors import enough_is_new, feedback_given
 
 MONDAY = datetime(2026, 3, 2, 9, tzinfo=UTC)
-RULES = TrainingRules(minimum_new_samples=5, quiet_minutes=10, runs_per_week=3)
+RULES = TrainingRules(minimum_new_samples=5, minimum_new_pairs=4, quiet_minutes=10, runs_per_week=3)
 
 
 class Deployment:
@@ -50,8 +47,22 @@ class Deployment:
             rows.append(sample.row() | {"author": "ada", "input_hash": "x", "derived_version": "1"})
         self.workspace.lake.append("samples", rows_frame("samples", rows))
 
-    def train(self) -> None:
+    def choose(self, first: int, count: int) -> None:
+        """Say of drafts which of two is better."""
+        names, lake = [f"{i}{half}" for i in range(first, first + count) for half in "ab"], self.workspace.lake
+        draft = {"author": "ada", "created_at": self.now, "kind": "assembled", "prompt": "Write."}
+        lake.append("drafts", [draft | {"draft_id": n, "trace_id": n[:-1], "text": f"Text {n}."} for n in names])
+        said = {"author": "ada", "created_at": self.now, "chosen": True}
+        lake.append("feedback", [said | {"feedback_id": n, "draft_id": n} for n in names if n.endswith("b")])
+
+    def feedback(self) -> list[str]:
+        """The run keys that the feedback's sensor asks for."""
+        return [request.run_key for request in tick(feedback_given, self.instance, self.resource).run_requests or []]
+
+    def train(self, tuned: bool = False) -> None:
         """What a training that went well leaves behind."""
+        pairs = load_preferences(self.workspace.lake, "ada")
+        made_of = {"preferences_version": pairs.version, "preferences_delta_version": pairs.delta_version}
         dataset = load_dataset(self.workspace.lake, "ada")
         model = self.folder / "model"
         model.mkdir(exist_ok=True)
@@ -59,6 +70,7 @@ class Deployment:
         register(
             self.workspace.registry, "ada", model, dataset.version, dataset_version=dataset.version,
             dataset_delta_version=dataset.delta_version, metrics={"train_samples": float(dataset.counts["train"])},
+            **(made_of if tuned else {}),
         )  # fmt: skip
 
     def tick(self, minutes: float = 1) -> list[str]:
@@ -72,19 +84,10 @@ class Deployment:
         return policy.training_wanted(self.workspace, self.workspace.authors.get("ada"), self.now)
 
 
-@pytest.fixture(scope="module")
-def empty_registry(tmp_path_factory) -> Path:
-    """A registry's database: making it takes seconds."""
-    folder = tmp_path_factory.mktemp("registry")
-    Registry(f"sqlite:///{folder / 'mlflow.db'}", folder / "models").experiment("nobody")
-    return folder / "mlflow.db"
-
-
 @pytest.fixture
-def ada(workspace, instance, resource, monkeypatch, tmp_path, empty_registry) -> Deployment:
+def ada(workspace, instance, resource, monkeypatch, tmp_path, empty_tracking) -> Deployment:
     """The author with enough text for a first model."""
-    (workspace.settings.home / "mlflow").mkdir(parents=True)
-    shutil.copyfile(empty_registry, workspace.settings.home / "mlflow" / "mlflow.db")
+    empty_tracking.copy_to(workspace.settings.home / "mlflow" / "mlflow.db")
     deployment = Deployment(workspace, instance, resource, monkeypatch, tmp_path)
     deployment.write(0, 12)
     return deployment
@@ -151,6 +154,32 @@ def test_the_weeks_budget_holds_and_comes_back(ada):
     assert ada.tick(11) == []
     assert "60 minutes of training are used up (90)" in ada.decision.reason
     assert len(ada.tick(60 * 24 * 8)) == 1
+
+
+def test_enough_feedback_becomes_pairs_and_enough_pairs_a_preference_tuning(ada, monkeypatch):
+    monkeypatch.setattr("twin_assets.core.training.preferences.MINIMUM_PAIRS", 6)
+    ada.train()
+    ada.choose(0, 3)
+    assert ada.feedback() == [], "too few"
+    ada.choose(3, 2)
+    (key,) = ada.feedback()
+    assert ada.feedback() == [key], "Dagster starts no second run of the same key"
+    update_preferences(ada.workspace, "ada")
+    assert ada.feedback() == []
+    ada.tick(), ada.tick(20)
+    assert ada.decision.new_pairs == 0, "five pairs are too few to be tuned on, however new"
+    ada.choose(5, 4)
+    assert ada.feedback() != [key]
+    update_preferences(ada.workspace, "ada")
+    assert ada.tick() == [], "it has just changed"
+    assert len(ada.tick(11)) == 1
+    assert "9 new pairs of the author's own, 4 start a preference tuning" in ada.decision.reason
+    ada.train(tuned=True)
+    ada.choose(9, 3)
+    update_preferences(ada.workspace, "ada")
+    ada.tick(60)
+    assert ada.tick(60) == []
+    assert ada.decision.new_pairs == 3
 
 
 def test_switched_off_or_unreadable_nothing_starts_and_the_reason_is_shown(ada):

@@ -82,11 +82,11 @@ def test_the_command_line_shows_and_sets_the_rules(evaluated, monkeypatch):
     monkeypatch.setenv("TWIN_HOME", str(evaluated.settings.home))
     get_settings.cache_clear()
     runner = CliRunner()
-    told = runner.invoke(app, ["training", "ada", "--set", "runs_per_week=3"])
+    told = runner.invoke(app, ["policy", "ada", "--set", "runs_per_week=3"])
     assert told.exit_code == 0, told.output
     assert "Does not train" in told.output
     assert evaluated.authors.get("ada").training.runs_per_week == 3
-    runner.invoke(app, ["training", "ada", "--set", "runs_per_week="])
+    runner.invoke(app, ["policy", "ada", "--set", "runs_per_week="])
     assert evaluated.authors.get("ada").training.runs_per_week is None
     told = runner.invoke(app, ["gate", "ada", "--set", "required=leaks,memorised", "--json"])
     assert json.loads(told.output)["rules"]["required"] == ["leaks", "memorised"]

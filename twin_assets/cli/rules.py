@@ -13,7 +13,7 @@ OwnRules = Annotated[
 
 
 @app.command()
-def training(author: AuthorArgument, own: OwnRules = None, as_json: Json = False) -> None:
+def policy(author: AuthorArgument, own: OwnRules = None, as_json: Json = False) -> None:
     """Say whether a training would start by itself now and why; --set runs_per_week=3 changes the author's rules."""
     from dataclasses import asdict
 

@@ -36,9 +36,9 @@ class ModelVersion:
     """One trained model of an author.
 
     version: number within the author's models; base_model: "nano", a hub id or a folder, and base_identity its
-    revision; fingerprint: hash of all that decides the training's result; status: candidate, approved, rejected,
-    retired (approved once) or withdrawn (never to be served again, its weights may be gone); metrics: the figures of
-    its training and evaluation.
+    revision; preferences_version: of the pairs it was tuned on, "" for none; fingerprint: hash of all that decides
+    the training's result; status: candidate, approved, rejected, retired (approved once) or withdrawn (never to be
+    served again, its weights may be gone); metrics: the figures of its training and evaluation.
     """
 
     author: str
@@ -54,6 +54,8 @@ class ModelVersion:
     created_at: datetime
     base_identity: str = ""
     dataset_delta_version: int | None = None
+    preferences_version: str = ""
+    preferences_delta_version: int | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -128,6 +130,8 @@ class Versions:
         code_version: str,
         fingerprint: str,
         metrics: Mapping[str, float],
+        preferences_version: str = "",
+        preferences_delta_version: int | None = None,
     ) -> ModelVersion:
         """Store a trained model's folder (`adapter/`, and `base/` where it has its own) as a new candidate
         version.
@@ -152,6 +156,8 @@ class Versions:
             "is_nano": str(is_nano).lower(),
             "dataset_version": dataset_version,
             "dataset_delta_version": json.dumps(dataset_delta_version),
+            "preferences_version": preferences_version,
+            "preferences_delta_version": json.dumps(preferences_delta_version),
             "corpus_version": corpus_version,
             "code_version": code_version,
             "fingerprint": fingerprint,
@@ -306,6 +312,8 @@ class Versions:
             fingerprint=tags["fingerprint"],
             base_identity=tags["base_identity"],
             dataset_delta_version=json.loads(tags["dataset_delta_version"]),
+            preferences_version=tags.get("preferences_version", ""),
+            preferences_delta_version=json.loads(tags.get("preferences_delta_version", "null")),
             status="approved" if number == approved else tags.get("status", "candidate"),
             created_at=datetime.fromtimestamp(entry.creation_timestamp / 1000, UTC),
             metrics=json.loads(tags.get("metrics", "{}")),

@@ -48,6 +48,7 @@ class TrainingRules(BaseModel):
     automatic: bool | None = None
     minimum_new_samples: int | None = Field(default=None, ge=1)
     minimum_new_share: float | None = Field(default=None, ge=0, le=1, description="of the samples trained on before")
+    minimum_new_pairs: int | None = Field(default=None, ge=1, description="edits and choices of drafts")
     quiet_minutes: float | None = Field(default=None, ge=0, description="since the dataset changed last")
     runs_per_week: int | None = Field(default=None, ge=0)
     minutes_per_week: float | None = Field(default=None, ge=0)
@@ -75,6 +76,7 @@ def training_rules(settings: "Settings", author: "Author") -> TrainingRules:
         automatic=settings.training_automatic,
         minimum_new_samples=settings.minimum_new_samples,
         minimum_new_share=settings.minimum_new_share,
+        minimum_new_pairs=settings.minimum_new_pairs,
         quiet_minutes=settings.training_quiet_minutes,
         runs_per_week=settings.training_runs_per_week,
         minutes_per_week=settings.training_minutes_per_week,

@@ -63,7 +63,7 @@ def update_preferences(
     """
     lake = workspace.lake
     dataset = load_dataset(lake, author)
-    own = pl.concat([_edits(lake, author), _choices(lake, author)])
+    own = _own(lake, author)
     fresh = _unseen(own, dataset)
     count = workspace.settings.preference_answers
     if count is None:
@@ -75,6 +75,14 @@ def update_preferences(
     if found.version != present.version:
         lake.replace_author("preferences", author, pairs.with_columns(author=pl.lit(author)))
     return Preferences(pairs, found.reason, own.height - fresh.height, answers.notes, lake.version("preferences"))
+
+
+def unused_feedback(lake: Lake, author: str) -> list[str]:
+    """Ids of the pairs that the author's feedback makes and table `preferences` has not got yet."""
+    own = _own(lake, author).join(lake.read("preferences", author, columns=["pair_id"]), on="pair_id", how="anti")
+    if own.is_empty():
+        return []
+    return _unseen(own, load_dataset(lake, author))["pair_id"].sort().to_list()
 
 
 def load_preferences(lake: Lake, author: str, version: int | None = None) -> Preferences:
@@ -89,6 +97,10 @@ def preference_leakage(preferences: Preferences, dataset: Dataset) -> list[str]:
     trained = preferences.pairs.filter(pl.col("split") == "train")
     leaked = trained.height - _unseen(trained, dataset).height
     return [f"{leaked} preferred texts are in good part texts of the validation or test split"] if leaked else []
+
+
+def _own(lake: Lake, author: str) -> pl.DataFrame:
+    return pl.concat([_edits(lake, author), _choices(lake, author)])
 
 
 def _edits(lake: Lake, author: str) -> pl.DataFrame:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from twin_assets.core.authors import Author
-from twin_assets.core.datasets import Dataset, load_preferences
+from twin_assets.core.datasets import Dataset, Preferences, load_preferences
 from twin_assets.core.documents import content_hash
 from twin_assets.core.errors import TooLittleTextError
 from twin_assets.core.prompts import PROMPTS_VERSION
@@ -36,13 +36,14 @@ class Plan:
     """A training that is to be done: of which base, how, on what; fingerprint: hash of all that decides its result.
 
     changes: what is set otherwise than in the recipe for a base of this size; pairs: preference pairs it is tuned on,
-    none where preference tuning is left out (pairs_why).
+    none where preference tuning is left out (pairs_why); preferences: what they are of, with its versions.
     """
 
     base: BaseModel
     changes: Mapping[str, Any]
     pairs: pl.DataFrame
     pairs_why: str
+    preferences: Preferences
     fingerprint: str
 
     def recipe(self, parameters: int | None = None) -> Recipe:
@@ -71,7 +72,7 @@ def plan_training(
         settings.training_minutes if base.kind == "nano" else None, preferences.version if pairs.height else None,
         PROMPTS_VERSION, TRAINING_VERSION,
     )  # fmt: skip
-    return Plan(base, wanted, pairs, why, fingerprint)
+    return Plan(base, wanted, pairs, why, preferences, fingerprint)
 
 
 def workload_of(dataset: Dataset, recipe: Recipe) -> Workload:

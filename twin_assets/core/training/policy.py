@@ -9,14 +9,16 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import polars as pl
 from pydantic import BaseModel, Field, ValidationError
 
 from twin_assets.core.authors import Author
-from twin_assets.core.datasets import Dataset, load_dataset
+from twin_assets.core.datasets import Dataset, Preferences, load_dataset, load_preferences
 from twin_assets.core.documents import content_hash
 from twin_assets.core.errors import TwinError, VersionGoneError
 from twin_assets.core.rules import TrainingRules, training_rules
-from twin_assets.core.training.recipes import MINIMUM_CHARACTERS, MINIMUM_SAMPLES
+from twin_assets.core.training.preferences import OWN, pairs_to_train
+from twin_assets.core.training.recipes import MINIMUM_CHARACTERS, MINIMUM_SAMPLES, STANDARD, changed
 from twin_assets.core.whole_files import write_whole
 
 if TYPE_CHECKING:
@@ -38,7 +40,7 @@ class Attempt(BaseModel):
 
 
 class TrainingState(BaseModel):
-    """What the sensor remembers of an author: the dataset it saw last and since when, and what it started."""
+    """What the sensor remembers of an author: the data it saw last and since when, and what it started."""
 
     seen: str | None = None
     seen_at: datetime | None = None
@@ -50,14 +52,16 @@ class TrainingState(BaseModel):
 class TrainingDecision:
     """Whether to train now, and why.
 
-    new_samples: since the newest model of the author; failed: it was tried as often as it may and nothing has changed;
-    key: what would be trained on; attempt: how often that was tried before; runs, minutes: of the last seven days.
+    new_samples, new_pairs: since the newest model of the author; failed: it was tried as often as it may and
+    nothing has changed; key: what would be trained on; attempt: how often that was tried before; runs, minutes: of
+    the last seven days.
     """
 
     wanted: bool
     reason: str
     dataset_version: str | None = None
     new_samples: int = 0
+    new_pairs: int = 0
     failed: bool = False
     key: str = ""
     attempt: int = 0
@@ -69,8 +73,9 @@ class TrainingDecision:
 def training_wanted(workspace: "Workspace", author: Author, now: datetime | None = None) -> TrainingDecision:
     """Decide for one author: the first model needs enough text, a further one enough that is new.
 
-    Samples count as new where their text is not among those the newest model learned. Data that a model has learned is
-    not trained on again. Raises nothing of the stores: what cannot be read is the reason.
+    Samples count as new where their text is not among those the newest model learned, pairs (edits and choices, once
+    there are enough to be tuned on) where it was not tuned on them. Data that a model has learned is not trained on
+    again. Raises nothing of the stores: what cannot be read is the reason.
     """
     now = now or datetime.now(UTC)
     rules = training_rules(workspace.settings, author)
@@ -79,41 +84,47 @@ def training_wanted(workspace: "Workspace", author: Author, now: datetime | None
         versions = workspace.registry.versions(author.id)
         state = read_state(workspace, author.id)
         new, enough, reason = _new(workspace, dataset, versions, rules)
+        pairs = _pairs(workspace, author.id)
+        new_pairs, enough_pairs, about_pairs = _new_pairs(workspace, author.id, pairs, versions, rules)
     except TwinError as error:
         return TrainingDecision(False, str(error), rules=rules)
     week = [attempt for attempt in state.attempts if now - attempt.at < WEEK]
-    key = _key(workspace, author, dataset)
+    data = _data(dataset, pairs)
+    key = _key(workspace, author, data)
     tried = [attempt for attempt in state.attempts if attempt.key == key]
     minutes = sum(((attempt.ended or now) - attempt.at).total_seconds() for attempt in week) / 60
 
     def decided(wanted: bool, reason: str, failed: bool = False) -> TrainingDecision:
         return TrainingDecision(
-            wanted, reason, dataset.version, new, failed, key, len(tried), len(week), minutes, rules
+            wanted, reason, dataset.version, new, new_pairs, failed, key, len(tried), len(week), minutes, rules
         )
 
     learned = next((version for version in versions if version.dataset_version == dataset.version), None)
     if learned is not None:
-        return decided(False, f"version {learned.version} learned this very dataset")
-    if not enough:
+        enough, reason = False, f"version {learned.version} learned this very dataset"
+        tuned = {version.preferences_version for version in versions if version.dataset_version == dataset.version}
+        enough_pairs = enough_pairs and pairs.version not in tuned
+    reason = "; ".join(filter(None, (reason, about_pairs)))
+    if not (enough or enough_pairs):
         return decided(False, reason)
     if not rules.automatic:
         return decided(False, f"{reason}; training by itself is switched off")
     if len(tried) >= ATTEMPTS:
         return decided(False, f"it failed {len(tried)} times on this dataset and waits until something changes", True)
-    why_not = _not_yet(dataset, state, rules, len(week), minutes, now)
+    why_not = _not_yet(data, state, rules, len(week), minutes, now)
     if why_not:
         return decided(False, f"{reason}; {why_not}")
     return decided(True, f"{reason}; the last attempt failed and is repeated once" if tried else reason)
 
 
 def observe(workspace: "Workspace", author: Author, now: datetime) -> None:
-    """Write down which dataset there is now and since when; of an author with no run under way, so that what was
+    """Write down which data there is now and since when; of an author with no run under way, so that what was
     started has ended."""
     state = read_state(workspace, author.id)
-    version = load_dataset(workspace.lake, author.id).version
-    changed = version != state.seen
+    data = _data(load_dataset(workspace.lake, author.id), _pairs(workspace, author.id))
+    changed = data != state.seen
     if changed:
-        state.seen, state.seen_at = version, now
+        state.seen, state.seen_at = data, now
     for attempt in state.attempts:
         if attempt.ended is None:
             attempt.ended, changed = now, True
@@ -180,27 +191,59 @@ def _new(
     return max(0, new), new >= least, reason
 
 
-def _not_yet(
-    dataset: Dataset, state: TrainingState, rules: TrainingRules, runs: int, minutes: float, now: datetime
-) -> str:
+def _pairs(workspace: "Workspace", author: str) -> Preferences:
+    """The pairs that a training would tune on (none where it would leave that out), and why."""
+    recipe = workspace.settings.training_recipe
+    wanted = {name: value for name, value in recipe.items() if name == "preference"}
+    pairs, why = pairs_to_train(load_preferences(workspace.lake, author).pairs, changed(STANDARD, wanted))
+    return Preferences(pairs, why)
+
+
+def _new_pairs(
+    workspace: "Workspace",
+    author: str,
+    preferences: Preferences,
+    versions: "list[ModelVersion]",
+    rules: TrainingRules,
+) -> tuple[int, bool, str]:
+    """(new pairs, whether they are enough for a further model, in words: "" where there is nothing to say)."""
+    least, own = rules.minimum_new_pairs or 1, preferences.pairs.filter(pl.col("source").is_in(OWN))
+    if not versions or own.is_empty():
+        return 0, False, ""
+    newest, new = versions[0], own.height
+    if newest.preferences_delta_version is not None:
+        try:
+            learned = load_preferences(workspace.lake, author, newest.preferences_delta_version).pairs
+            new = own.join(learned, on="pair_id", how="anti").height
+        except VersionGoneError:
+            new = max(0, preferences.pairs.height - int(newest.metrics.get("preference_pairs", 0)))
+    return new, new >= least, f"{new} new pairs of the author's own, {least} start a preference tuning"
+
+
+def _not_yet(data: str, state: TrainingState, rules: TrainingRules, runs: int, minutes: float, now: datetime) -> str:
     if rules.runs_per_week is not None and runs >= rules.runs_per_week:
         return f"the week's {rules.runs_per_week} trainings are used up"
     if rules.minutes_per_week is not None and minutes >= rules.minutes_per_week:
         return f"the week's {rules.minutes_per_week:g} minutes of training are used up ({minutes:.0f})"
     quiet = timedelta(minutes=rules.quiet_minutes or 0.0)
-    since = state.seen_at if state.seen == dataset.version else None
+    since = state.seen_at if state.seen == data else None
     if quiet and (since is None or now - since < quiet):
         when = "just now" if since is None else f"at {since:%H:%M} UTC"
         return f"the dataset changed {when}, and it has to be quiet for {rules.quiet_minutes:g} minutes"
     return ""
 
 
-def _key(workspace: "Workspace", author: Author, dataset: Dataset) -> str:
+def _data(dataset: Dataset, pairs: Preferences) -> str:
+    """What there is to be learned, by its hashes."""
+    return content_hash(dataset.version, pairs.version) if pairs.pairs.height else dataset.version
+
+
+def _key(workspace: "Workspace", author: Author, data: str) -> str:
     """What a training would be made of: after a failure, nothing is tried again while this is the same."""
     settings = workspace.settings.model_dump(mode="json")
     own = {name: value for name, value in settings.items() if name == "base_model" or name.startswith("training_")}
     theirs = author.model_dump(mode="json", exclude={"sources", "schedule", "approval", "gate"})
-    return content_hash(dataset.version, own, theirs)
+    return content_hash(data, own, theirs)
 
 
 def _path(workspace: "Workspace", author: str) -> Path:

@@ -175,12 +175,16 @@ def register(
     """Make what execute() left in `folder` a candidate version, and delete the folder."""
     from twin_assets.core.features import corpus_version
 
+    tuned_on: dict[str, Any] = {}
+    if plan.pairs.height:
+        pairs = plan.preferences
+        tuned_on = {"preferences_version": pairs.version, "preferences_delta_version": pairs.delta_version}
     with told("Storing the model", plan.recipe()):
         version = workspace.registry.register(
             author.id, run_id=run_id, folder=folder / "trained", base_model=plan.base.name,
             is_nano=plan.base.kind == "nano", base_identity=plan.base.identity, dataset_version=dataset.version,
             dataset_delta_version=dataset.delta_version, corpus_version=corpus_version(workspace.lake, author.id),
-            code_version=TRAINING_VERSION, fingerprint=plan.fingerprint, metrics=trained["metrics"],
+            code_version=TRAINING_VERSION, fingerprint=plan.fingerprint, metrics=trained["metrics"], **tuned_on,
         )  # fmt: skip
     shutil.rmtree(folder, ignore_errors=True)
     return version
