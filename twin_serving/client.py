@@ -91,6 +91,10 @@ class TwinClient:
         """Put these edits of the voice in the place of those before ({}: none); answers as voice()."""
         return self._request("PUT", f"{_twin(author)}/voice", json=edits)
 
+    def monitoring(self, author: str, days: int = 30) -> dict[str, Any]:
+        """Traffic, latency, drift and the last traces of the last days."""
+        return self._request("GET", f"{_twin(author)}/monitoring", params={"days": days})
+
     def search(
         self, author: str, query: str, limit: int = 8, category: str | None = None, **restrictions: Any
     ) -> dict[str, Any]:
