@@ -34,7 +34,9 @@ def generate(pool: TransformersEngines, base: Path, adapter: Path | None, **opti
     return list(pool(base, adapter).generate(Generation(**options)))  # type: ignore[arg-type]
 
 
-def test_adapters_share_a_base_and_answer_as_if_alone(pool: TransformersEngines, folders: tuple[Path, Path, Path]) -> None:
+def test_adapters_share_a_base_and_answer_as_if_alone(
+    pool: TransformersEngines, folders: tuple[Path, Path, Path]
+) -> None:
     import torch
     from peft import PeftModel
     from transformers import AutoModelForCausalLM, AutoTokenizer
