@@ -8,6 +8,7 @@ import pytest
 
 from demo.run import AUTHOR, add_demo_author
 from demo.server import PlatformServer
+from tests.conftest import EmptyTracking
 from twin_assets.core.workspace import Workspace
 from twin_assets.defs.launch import RunOutcome, run_job
 from twin_assets.settings import Settings, get_settings
@@ -48,8 +49,9 @@ class Deployment:
         return outcome
 
 
-def deploy(folder: Path, server: PlatformServer) -> Deployment:
+def deploy(folder: Path, server: PlatformServer, tracking: EmptyTracking) -> Deployment:
     """A new home with the demo author added and nothing collected."""
+    tracking.copy_to(folder / "mlflow" / "mlflow.db")
     deployment = Deployment(
         {
             "TWIN_HOME": str(folder),
@@ -64,9 +66,9 @@ def deploy(folder: Path, server: PlatformServer) -> Deployment:
 
 
 @pytest.fixture(scope="package")
-def demo_deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+def demo_deployment(tmp_path_factory: pytest.TempPathFactory, empty_tracking: EmptyTracking) -> Iterator[Deployment]:
     """The demo author after one run of the whole graph."""
     with PlatformServer() as server:
-        deployment = deploy(tmp_path_factory.mktemp("demo"), server)
+        deployment = deploy(tmp_path_factory.mktemp("demo"), server, empty_tracking)
         deployment.outcome = deployment.run("twin")
         yield deployment

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.xdist_group("demo deployment")
 def twin(*arguments: str, home: Path, **environment: str) -> subprocess.CompletedProcess:
     return subprocess.run(
         [sys.executable, "-m", "twin_assets.cli", *arguments],
-        env=os.environ | {"TWIN_HOME": str(home)} | environment,
+        env=os.environ | environment | {"TWIN_HOME": str(home)},
         capture_output=True,
         text=True,
         timeout=240,
@@ -98,13 +98,12 @@ def test_an_author_with_no_text_is_told_so(tmp_path):
     assert "text" in done.stdout + done.stderr
 
 
-def test_an_unknown_base_model_is_named(tmp_path):
-    notes = tmp_path / "notes"
-    notes.mkdir()
-    for number in range(40):
-        (notes / f"{number}.md").write_text(f"# Note {number}\n\n" + f"Sentence {number} about harbour cranes. " * 12)
-    twin("author", "add", "ada", "--base-model", "/no/such/folder", "--source", f"files={notes}", home=tmp_path)
-    done = twin("run", "ada", home=tmp_path)
+def test_an_unknown_base_model_is_named(demo_deployment):
+    authors = demo_deployment.workspace.authors
+    known = authors.get(AUTHOR)
+    authors.save(known.model_copy(update={"base_model": "/no/such/folder"}))
+    done = twin("run", AUTHOR, home=Path(demo_deployment.environment["TWIN_HOME"]), **demo_deployment.environment)
+    authors.save(known)
     assert done.returncode == 1
     assert "/no/such/folder" in done.stdout + done.stderr
 

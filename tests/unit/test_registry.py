@@ -1,6 +1,5 @@
 """The registry on a real MLflow SQLite store: versions, the alias, decisions, rollback, files."""
 
-import shutil
 import subprocess
 import sys
 
@@ -15,18 +14,8 @@ def empty(tmp_path):
     return Registry(f"sqlite:///{tmp_path / 'mlflow' / 'mlflow.db'}", tmp_path / "models")
 
 
-@pytest.fixture(scope="module")
-def migrated(tmp_path_factory):
-    """A database with MLflow's tables: making them takes seconds, copying them does not."""
-    folder = tmp_path_factory.mktemp("mlflow")
-    Registry(f"sqlite:///{folder / 'mlflow.db'}", folder).experiment("nobody")
-    return folder / "mlflow.db"
-
-
 @pytest.fixture
-def registry(tmp_path, migrated):
-    (tmp_path / "mlflow").mkdir()
-    shutil.copy(migrated, tmp_path / "mlflow" / "mlflow.db")
+def registry(tmp_path):
     return Registry(f"sqlite:///{tmp_path / 'mlflow' / 'mlflow.db'}", tmp_path / "models")
 
 
