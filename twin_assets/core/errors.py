@@ -57,6 +57,9 @@ class VersionGoneError(LakeError):
 class IndexMissingError(TwinError):
     """No index has been published for this author yet."""
 
+    def __init__(self, author: str) -> None:
+        super().__init__(f"Nothing is indexed for {author!r} yet; run `twin run {author}` first.")
+
 
 class TooLittleTextError(InputError):
     """There is not enough writing to train on or to compose from."""

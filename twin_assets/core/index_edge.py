@@ -192,7 +192,7 @@ class _Reader:
         """What is now published, opened; who still uses an older publication goes on until done."""
         mark = files.pointer_mark(self.folder)
         if mark is None:
-            raise IndexMissingError(f"Nothing is indexed for {self.author!r} yet; run `twin run {self.author}` first.")
+            raise IndexMissingError(self.author)
         opened = self._opened
         # While one thread opens the new publication the others answer from the old one, if there is one.
         if opened is not None and (opened.mark == mark or self._swapping.locked()):

@@ -155,7 +155,7 @@ class ServerIndex:
     def _published(self, author: str) -> Mapping[str, Any]:
         recorded = self._recorded(author)
         if recorded is None:
-            raise IndexMissingError(f"Nothing is indexed for {author!r} yet; run `twin run {author}` first.")
+            raise IndexMissingError(author)
         return recorded
 
     def _search(

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from twin_assets.core.documents import CATEGORIES, COLLECTIONS
 from twin_assets.core.embedding import Embedder
-from twin_assets.core.errors import InputError, ModelError, VectorIndexError
+from twin_assets.core.errors import IndexMissingError, InputError, ModelError, VectorIndexError
 from twin_assets.core.index import Hit, Index, SchemaChangedError, SearchFilter, model_of
 from twin_assets.core.retrieval.expansion import with_feedback, with_other_words
 from twin_assets.core.retrieval.ordering import add_recency, diversify
@@ -159,6 +159,8 @@ class Retriever:
         wanted = max(limit, options.candidates)
         for _ in range(ATTEMPTS):
             schema = self.index.schema(author)
+            if schema is None:  # said before a model is opened, or even made, to embed the question with
+                raise IndexMissingError(author)
             embedder = self._embedder_of(schema)
             dense = embedder.embed_query(question.text)
             terms = embedder.sparse_query(question.text) if options.bm25 else ([], [])
