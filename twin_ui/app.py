@@ -7,7 +7,7 @@ import streamlit as st
 
 from twin_serving.client import ServingError
 from twin_ui import parts, state
-from twin_ui.views import compose, library, models, sources, voice
+from twin_ui.views import compose, library, models, monitoring, sources, voice
 from twin_ui.views.authors import add_author_dialog
 
 SIDEBAR_PIXELS = 244
@@ -60,6 +60,9 @@ def main() -> None:
         "library": st.Page(library.render, title="Library", icon=":material/library_books:", url_path="library"),
         "voice": st.Page(voice.render, title="Voice", icon=":material/graphic_eq:", url_path="voice"),
         "models": st.Page(models.render, title="Models", icon=":material/model_training:", url_path="models"),
+        "monitoring": st.Page(
+            monitoring.render, title="Monitoring", icon=":material/monitoring:", url_path="monitoring"
+        ),
     }
     st.session_state["pages"] = pages
     page = st.navigation(list(pages.values()))

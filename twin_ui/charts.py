@@ -141,3 +141,37 @@ def _beside_others(rows: Sequence[Mapping[str, Any]], title: str, scale: Literal
         .properties(height=len(rows) // 2 * BAR_HEIGHT + AXES_HEIGHT // 2)
     )
     return chart
+
+
+def by_day(rows: Sequence[Mapping[str, Any]], title: str) -> alt.Chart:
+    """A figure day by day; rows of {"day" (ISO date), "value"}."""
+    base = alt.Chart(alt.InlineData(values=list(rows)))
+    chart: alt.Chart = (
+        base.mark_line(point=alt.OverlayMarkDef(size=60, filled=True), strokeWidth=2)
+        .encode(
+            x=alt.X("day:T", title=None, axis=alt.Axis(format="%-d %b", tickCount=4, grid=False)),
+            y=alt.Y("value:Q", title=None, scale=alt.Scale(zero=False, nice=True), axis=alt.Axis(tickCount=4)),
+            tooltip=[alt.Tooltip("day:T", format="%-d %b %Y"), alt.Tooltip("value:Q", title=title, format=",.3~f")],
+        )
+        .properties(height=150)
+    )
+    return chart
+
+
+def step_times(rows: Sequence[Mapping[str, Any]]) -> alt.Chart:
+    """Milliseconds of each step, usual and slow; rows of {"step", "which", "milliseconds"}."""
+    names = len({row["step"] for row in rows})
+    chart: alt.Chart = (
+        alt.Chart(alt.InlineData(values=list(rows)))
+        .mark_bar(cornerRadiusEnd=4)
+        .encode(
+            y=alt.Y("step:N", title=None, sort=None,
+                    axis=alt.Axis(ticks=False, domain=False, labelPadding=8, labelLimit=220)),
+            yOffset=alt.YOffset("which:N", sort=None),
+            x=alt.X("milliseconds:Q", title="Milliseconds", axis=alt.Axis(tickCount=5)),
+            color=alt.Color("which:N", title=None, sort=None, legend=alt.Legend(orient="top")),
+            tooltip=["step:N", "which:N", alt.Tooltip("milliseconds:Q", format=",.0f")],
+        )
+        .properties(height=names * 2 * BAR_HEIGHT + AXES_HEIGHT // 2)
+    )  # fmt: skip
+    return chart

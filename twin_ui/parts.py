@@ -75,9 +75,9 @@ def heading(title: str, lead: str) -> None:
     st.html(f'<p class="lead">{escape(lead)}</p>')
 
 
-def card(key: str) -> Any:
-    """A bordered block of a page."""
-    return st.container(border=True, key=f"card-{key}")
+def card(key: str, height: Literal["content", "stretch"] = "content") -> Any:
+    """A bordered block of a page; stretched: as high as its neighbours."""
+    return st.container(border=True, key=f"card-{key}", height=height)
 
 
 def empty(icon: str, title: str, text: str, page: str | None = None, action: str = "") -> None:
@@ -87,6 +87,13 @@ def empty(icon: str, title: str, text: str, page: str | None = None, action: str
         st.markdown(text, text_alignment="center")
         if page:
             go(page, action, "arrow_forward", kind="primary")
+
+
+def no_author(twin: Mapping[str, Any] | None) -> bool:
+    """Whether there is no author yet; says so with the next step."""
+    if twin is None:
+        empty("person_add", "No author yet", "A twin is of somebody: add the author first.", "sources", "Add an author")
+    return twin is None
 
 
 def go(page: str, label: str, icon: str, kind: Literal["primary", "secondary"] = "secondary") -> None:

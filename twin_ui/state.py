@@ -1,6 +1,5 @@
-"""What a page visit knows: its author (in the address), the two clients, and drafts that outlive a reload."""
+"""What a page visit knows: its author (in the address), the two clients, the drafts it looks at."""
 
-from collections import OrderedDict
 from typing import Any
 
 import streamlit as st
@@ -8,8 +7,6 @@ import streamlit as st
 from twin_assets.settings import get_settings
 from twin_serving.client import TwinClient
 from twin_ui.pipeline import PipelineClient
-
-KEPT_ANSWERS = 64
 
 
 @st.cache_resource
@@ -32,32 +29,30 @@ def platform_titles() -> dict[str, str]:
     return {platform["name"]: platform["title"] for platform in serving().platforms()}
 
 
-@st.cache_resource
-def _answers() -> OrderedDict[str, dict[str, Any]]:
-    return OrderedDict()
+@st.cache_data(ttl=300, max_entries=64, show_spinner=False)
+def composition(author: str, trace_id: str) -> dict[str, Any]:
+    """What was composed, as the serving API kept it; clear it when feedback is given."""
+    return serving().composition(author, trace_id)
 
 
-def keep_answer(answer: dict[str, Any]) -> None:
-    """Keep a /v1/compose answer under its trace id and put that into the address, so that a reload shows it again."""
-    kept = _answers()
-    kept[answer["trace_id"]] = answer
-    while len(kept) > KEPT_ANSWERS:
-        kept.popitem(last=False)
-    st.session_state["draft"] = st.query_params["draft"] = answer["trace_id"]
+def choose_draft(trace_id: str) -> None:
+    """Put this composition into the address, so that a reload shows it again."""
+    st.session_state["draft"] = st.query_params["draft"] = trace_id
 
 
-def kept_answer(author: str) -> dict[str, Any] | None:
-    """The answer the address names, if it is this author's and still kept."""
-    trace_id = st.query_params.get("draft") or st.session_state.get("draft")
-    answer = _answers().get(trace_id) if trace_id else None
-    if answer is None or answer["author"] != author:
-        return None
-    st.query_params["draft"] = answer["trace_id"]
-    return answer
+def chosen_draft() -> str | None:
+    """The composition that the address names, else the visit's last."""
+    trace_id: str | None = st.query_params.get("draft") or st.session_state.get("draft")
+    if trace_id:
+        st.query_params["draft"] = trace_id
+    return trace_id
 
 
 def choose_author(author: str) -> None:
     """Make this the author of the visit."""
+    if st.session_state.get("author") not in (None, author):
+        st.session_state.pop("draft", None)
+        st.query_params.pop("draft", None)
     st.session_state["author"] = st.query_params["author"] = author
 
 

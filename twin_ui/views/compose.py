@@ -1,4 +1,4 @@
-"""Compose: a prompt and links in, drafts with their evidence out."""
+"""Compose: a prompt, links and a format in; drafts that stream in with their evidence out."""
 
 import re
 from collections.abc import Mapping
@@ -8,22 +8,25 @@ import streamlit as st
 
 from twin_serving.client import ServingError
 from twin_ui import parts, state
-from twin_ui.draft import show_draft
+from twin_ui.draft import FORMATS, format_named
+from twin_ui.views import composed
 
-FORMATS = {"linkedin_post": "LinkedIn post"}
-FORMAT = "linkedin_post"
+LENGTHS = {"short": "Short", "usual": "As usual", "long": "Long"}
+# ISO 639-1; the twin writes in what the author writes in, unless asked otherwise.
+LANGUAGES = {
+    "": "As the author writes", "en": "English", "de": "German", "fr": "French", "es": "Spanish", "it": "Italian",
+    "pt": "Portuguese", "nl": "Dutch", "pl": "Polish", "sv": "Swedish", "da": "Danish", "tr": "Turkish",
+}  # fmt: skip
+MOST_LINKS = 5
 
 
 def render() -> None:
     """The page."""
     twin = st.session_state["twin"]
     parts.heading(
-        "Compose", "Say what the post is about. Drafts come back in the author's voice, each sentence with its source."
+        "Compose", "Say what it is about. Drafts come back in the author's voice, each sentence with its source."
     )
-    if twin is None:
-        parts.empty(
-            "person_add", "No author yet", "A twin is of somebody: add the author first.", "sources", "Add an author"
-        )
+    if parts.no_author(twin):
         return
     if not twin["index_version"]:
         parts.empty(
@@ -34,34 +37,98 @@ def render() -> None:
             "Go to Sources",
         )
         return
-    _form(twin)
-    answer = state.kept_answer(twin["id"])
-    if answer is not None:
-        _answer(answer)
+    wanted = _wishes(twin)
+    # What is made now, or was made before, stands in one place: a draft that streams in becomes the one kept there.
+    with st.container(key="composed"):
+        if wanted is not None:
+            _compose(twin, wanted)
+        composed.show(twin)
+    composed.earlier(twin["id"])
 
 
-def _form(twin: Mapping[str, Any]) -> None:
+def _wishes(twin: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The fields; what is asked for once the button was pressed and it can be asked for."""
     with parts.card("compose"):
-        with st.form("compose", border=False):
-            prompt = st.text_area(
-                "What should the post say?",
-                key="prompt",
-                bind="query-params",
-                placeholder="Why small teams should own their data pipeline, for people who have just inherited one",
-                height=110,
-            )
-            links = st.text_area(
-                "Links to draw from (optional, one a line)",
-                key="links",
-                bind="query-params",
-                placeholder="https://example.org/article",
-                height=78,
-            )
-            asked = st.form_submit_button("Compose", type="primary", icon=":material/edit_note:")
+        name = st.segmented_control(
+            "Format",
+            list(FORMATS),
+            default="linkedin_post",
+            required=True,
+            format_func=lambda key: f":material/{FORMATS[key].icon}: {FORMATS[key].title}",
+            key="format",
+            bind="query-params",
+        )
+        answered = None
+        if name == "reply":
+            answered = _text("The text you reply to", "reply_to", "Paste the post or comment here", 110, 5_000)
+        example = "Why small teams should own their data pipeline, for people who have just inherited one"
+        prompt = _text(format_named(name).asked, "prompt", example, 100, 4_000)
+        links = _text("Links to draw from (optional, one a line)", "links", "https://example.org/article", 76, 2_000)
+        left, right = st.columns(2)
+        with left:
+            length = st.segmented_control(
+                "Length", list(LENGTHS), default="usual", required=True, format_func=LENGTHS.__getitem__,
+                key="length", bind="query-params",
+            )  # fmt: skip
+        with right:
+            variants = st.segmented_control(
+                "Variants", [1, 2, 3, 4], default=2, required=True, key="variants", bind="query-params",
+                help="Drafts of each kind, with different openings; they are ranked.",
+            )  # fmt: skip
+        more = _more()
+        asked = st.button("Compose", type="primary", icon=":material/edit_note:")
         if not twin["model_version"]:
-            st.caption("No model is approved yet: the draft is assembled from real sentences, which needs none.")
-    if asked:
-        _compose(twin["id"], prompt.strip(), links_of(links))
+            st.caption("No model is approved yet: drafts are assembled from real sentences, which needs none.")
+    if not asked:
+        return None
+    wishes = {"prompt": prompt, "links": links_of(links), "format": name, "length": length, "variants": variants}
+    problem = _problem(wishes, answered)
+    if problem:
+        st.error(problem, icon=":material/error:")
+        return None
+    return wishes | ({"reply_to": answered} if answered else {}) | more
+
+
+def _more() -> dict[str, str]:
+    """The wishes few need, behind an expander; those that are filled in."""
+    keys = ("tone", "audience", "call_to_action", "language")
+    filled = any(st.session_state.get(key) or st.query_params.get(key) for key in keys)
+    with st.expander("More: tone, audience, language", expanded=filled, icon=":material/tune:"):
+        left, right = st.columns(2)
+        with left:
+            tone = _line("Tone", "tone", "dry, a little impatient")
+            audience = _line("Audience", "audience", "people who run a small data team")
+        with right:
+            call = _line("Call to action", "call_to_action", "Tell me how yours broke")
+            language = st.selectbox(
+                "Language", list(LANGUAGES), format_func=LANGUAGES.__getitem__, key="language", bind="query-params"
+            )
+    values = {"tone": tone, "audience": audience, "call_to_action": call, "language": language}
+    return {name: value for name, value in values.items() if value}
+
+
+def _text(label: str, key: str, example: str, height: int, most: int) -> str:
+    # Kept in the address as soon as the field is left, without drawing the page again.
+    text = st.text_area(
+        label, key=key, placeholder=example, height=height, max_chars=most, bind="query-params", on_change="ignore"
+    )
+    return (text or "").strip()
+
+
+def _line(label: str, key: str, example: str) -> str:
+    text = st.text_input(label, key=key, placeholder=example, max_chars=200, bind="query-params", on_change="ignore")
+    return (text or "").strip()
+
+
+def _problem(wishes: Mapping[str, Any], answered: str | None) -> str | None:
+    """What is missing, as a sentence."""
+    if wishes["format"] == "reply" and not answered:
+        return "Paste the text you reply to; a reply answers something."
+    if not wishes["prompt"]:
+        return "Write in a sentence what it should say; links alone do not tell."
+    if len(wishes["links"]) > MOST_LINKS:
+        return f"These are {len(wishes['links'])} links; {MOST_LINKS} are read at most. Leave the others out."
+    return None
 
 
 def links_of(text: str) -> list[str]:
@@ -70,75 +137,15 @@ def links_of(text: str) -> list[str]:
     return list(dict.fromkeys(part if "://" in part else f"https://{part}" for part in found))
 
 
-def _compose(author: str, prompt: str, links: list[str]) -> None:
-    if not prompt:
-        st.error("Write in a sentence what the post should say; links alone do not tell.")
-        return
-    reading = f"Reading {parts.count(len(links), 'link')} and finding" if links else "Finding"
+def _compose(twin: Mapping[str, Any], wishes: Mapping[str, Any]) -> None:
+    """Show the drafts while they are made; then the address names them, and the page shows what was kept."""
+    both = twin["model_version"] is not None
+    stream = composed.Stream(wishes["variants"] * (2 if both else 1), twin["model_version"])
     try:
-        with st.spinner(f"{reading} what the author has written on this…", show_time=True):
-            state.keep_answer(state.serving().compose(author, prompt, links=links, format=FORMAT))
+        for event, data in state.serving().compose_stream(twin["id"], **wishes):
+            stream.show(event, data)
     except ServingError as error:
-        st.error(str(error), icon=":material/error:")
-
-
-def _answer(answer: Mapping[str, Any]) -> None:
-    for link in answer["links"]:
-        if link["status"] == "read":
-            st.markdown(f":material/link: Read: {parts.plain(link['title'] or link['url'])}")
-        else:
-            st.warning(
-                f"Not read: {parts.plain(link['message'] or link['url'])}",
-                icon=":material/link_off:",
-            )
-    drafts = answer["drafts"]
-    st.markdown(f"**Prompt:** {parts.plain(answer['prompt'])}")
-    for first in range(0, len(drafts), 2):
-        pair = drafts[first : first + 2]
-        for column, draft in zip(st.columns(max(1, len(pair)), gap="medium"), pair, strict=False):
-            with column, parts.card(f"draft-{draft['draft_id']}"):
-                show_draft(draft, answer["format"], answer["model_version"])
-                _feedback(answer["author"], draft)
-    _provenance(answer)
-
-
-@st.fragment
-def _feedback(author: str, draft: Mapping[str, Any]) -> None:
-    key = draft["draft_id"]
-    with st.expander("Edit and rate", icon=":material/rate_review:"), st.form(f"feedback-{key}", border=False):
-        st.markdown("What you change teaches the twin: edits and ratings become its next lessons.")
-        edited = st.text_area("Your version", value=draft["text"], height=260, key=f"edit-{key}")
-        rating = st.radio(
-            "How close was the draft?",
-            [1, 2, 3, 4, 5],
-            index=None,
-            horizontal=True,
-            format_func=lambda value: {1: "1 far off", 5: "5 post it"}.get(value, str(value)),
-            key=f"rating-{key}",
-        )
-        comment = st.text_input("Comment (optional)", key=f"comment-{key}")
-        if not st.form_submit_button("Save feedback", icon=":material/save:"):
-            return
-    changed = edited if edited != draft["text"] else None
-    if rating is None and changed is None and not comment.strip():
-        st.warning("Nothing to save yet: edit the text, choose a rating or write a comment.")
+        stream.failed(error)
         return
-    try:
-        state.serving().feedback(author, key, rating=rating, edited_text=changed, comment=comment.strip() or None)
-    except ServingError as error:
-        st.error(str(error), icon=":material/error:")
-    else:
-        st.success("Saved. It counts in the next training.", icon=":material/check_circle:")
-
-
-def _provenance(answer: Mapping[str, Any]) -> None:
-    with st.expander(f"What was retrieved ({len(answer['sources'])})", icon=":material/manage_search:"):
-        for hit in answer["sources"]:
-            parts.passage(hit)
-    used = [f"search index {answer['index_version']}"]
-    used += [
-        f"{name} {answer[key]}"
-        for name, key in (("model", "model_version"), ("base", "base_model"), ("dataset", "dataset_version"))
-        if answer.get(key)
-    ]
-    st.caption(parts.plain(f"Made with {', '.join(used)}. Trace {answer['trace_id']}."))
+    state.choose_draft(stream.trace_id)
+    st.rerun()

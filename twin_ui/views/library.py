@@ -13,10 +13,7 @@ def render() -> None:
     """The page."""
     twin = st.session_state["twin"]
     parts.heading("Library", "Everything the twin knows: what the author published, cleaned and searchable.")
-    if twin is None:
-        parts.empty(
-            "person_add", "No author yet", "A twin is of somebody: add the author first.", "sources", "Add an author"
-        )
+    if parts.no_author(twin):
         return
     if not twin["documents"]:
         parts.empty(

@@ -27,10 +27,7 @@ def render() -> None:
         "Models",
         "What was trained on the author's writing, how well it predicts what it has not seen, and which one writes.",
     )
-    if twin is None:
-        parts.empty(
-            "person_add", "No author yet", "A twin is of somebody: add the author first.", "sources", "Add an author"
-        )
+    if parts.no_author(twin):
         return
     with parts.reporting("models"):
         models = state.serving().twin(twin["id"])["models"]

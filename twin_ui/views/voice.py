@@ -22,10 +22,7 @@ def render() -> None:
     parts.heading(
         "Voice", "What makes you sound like you, measured on your own writing. Your edits lie over it and stay."
     )
-    if twin is None:
-        parts.empty(
-            "person_add", "No author yet", "A twin is of somebody: add the author first.", "sources", "Add an author"
-        )
+    if parts.no_author(twin):
         return
     with parts.reporting("voice"):
         voice = state.serving().voice(twin["id"])

@@ -1,4 +1,4 @@
-// One draft: its sentences as buttons, the source of the one chosen, scores, copy. All text is set as text, never as HTML.
+// A draft's sentences as buttons, and the source of the one chosen. All text is set as text, never as HTML.
 // Colour tells the origin, the line under a sentence how close it is; the mark behind it says both without either.
 const STATUS = {
   "verbatim own": { label: "The author's words", meaning: "Word for word from the author's own writing:" },
@@ -47,9 +47,11 @@ function explain(panel, sentence) {
   const status = described(sentence);
   const nodes = [element("h4", { text: status.label }), element("p", { text: status.meaning })];
   for (const item of sentence.support) {
-    nodes.push(element("p", {}, [element("strong", { text: `[${item.number}] ` }), link(item)]));
+    const platform = item.platform ? ` · ${item.platform}` : "";
+    nodes.push(element("p", {}, [element("strong", { text: `[${item.number}] ` }), link(item), document.createTextNode(platform)]));
     if (item.quote) nodes.push(element("blockquote", { text: item.quote }));
   }
+  if (sentence.unfounded.length) nodes.push(element("p", { class: "unfounded" }, [element("strong", { text: "In no source: " }), document.createTextNode(sentence.unfounded.join(", "))]));
   panel.replaceChildren(...nodes);
   panel.hidden = false;
 }
@@ -80,55 +82,17 @@ function sentenceNodes(piece, data, panel, root) {
   node.append(piece.before);
   const mark = marker(sentence);
   if (mark) nodes.at(-1).append(element("sup", { text: mark, "aria-hidden": "true" }));
-  if (piece.fold) nodes.splice(1, 0, foldNode());
+  if (piece.fold) nodes.splice(1, 0, foldNode(data));
   return nodes;
 }
 
-function foldNode() {
-  return element("span", { class: "fold", "aria-hidden": "true", text: "LinkedIn folds here: …more" });
+function foldNode(data) {
+  return element("span", { class: "fold", "aria-hidden": "true", text: `${data.place} folds here: …more` });
 }
 
 // Text between sentences; the space the fold stands for would show as an empty line.
-function plainNodes(piece) {
-  return piece.fold ? [piece.before, foldNode(), piece.after.replace(/^[ \n]/, "")] : [piece.before];
-}
-
-function score(name, value, unit, share, over) {
-  const children = [element("dt", { text: name }), element("dd", { text: value }, [element("small", { text: unit })])];
-  if (share !== null) children.push(element("span", { class: "bar", "aria-hidden": "true" }, [element("span", { style: `width:${Math.max(0, Math.min(100, share))}%` })]));
-  return element("div", { class: over ? "over" : null }, children);
-}
-
-function scores(data) {
-  const list = element("dl");
-  if (data.voice === null || data.voice === undefined) list.append(score("Voice", "–", " not measured", null, false));
-  else list.append(score("Voice", String(Math.round(data.voice)), " of 100", data.voice, false));
-  const limit = data.limit;
-  const over = limit !== null && data.characters > limit;
-  list.append(score("Characters", data.characters.toLocaleString("en"), limit ? ` of ${limit.toLocaleString("en")}` : "", limit ? (100 * data.characters) / limit : null, over));
-  if (data.overlap !== null && data.overlap !== undefined)
-    list.append(score("Already published", `${Math.round(100 * data.overlap)} %`, " longest run", 100 * data.overlap, data.much_overlap));
-  return list;
-}
-
-function toolbar(data, root) {
-  const said = element("span", { role: "status" });
-  const copy = element("button", { class: data.notice ? null : "copy", type: "button", text: "Copy text" });
-  copy.onclick = async () => {
-    try {
-      await navigator.clipboard.writeText(data.text);
-      said.textContent = "Copied";
-    } catch {
-      said.textContent = "The browser refused; select the text and copy it.";
-    }
-    setTimeout(() => { said.textContent = ""; }, 4000);
-  };
-  const evidence = element("button", { type: "button", "aria-pressed": "true", text: "Show evidence" });
-  evidence.onclick = () => {
-    const shown = root.classList.toggle("plain");
-    evidence.setAttribute("aria-pressed", String(!shown));
-  };
-  return element("div", { class: "toolbar" }, [copy, evidence, said]);
+function plainNodes(piece, data) {
+  return piece.fold ? [piece.before, foldNode(data), piece.after.replace(/^[ \n]/, "")] : [piece.before];
 }
 
 function legend(data) {
@@ -142,22 +106,18 @@ function legend(data) {
   }));
 }
 
-export default function (component) {
-  const { data, parentElement } = component;
-  const root = parentElement.querySelector(".draft");
+// The text with its receipts: sentences, what the marks mean, the source of the chosen one.
+function evidenceView(data) {
+  const view = element("div", { class: "view" });
   const panel = element("section", { class: "evidence", "aria-live": "polite", "aria-label": "Source of the chosen sentence" });
   panel.hidden = true;
   const text = element("div", { class: "text" });
-  for (const piece of data.pieces) {
-    text.append(...(piece.sentence === null ? plainNodes(piece) : sentenceNodes(piece, data, panel, root)));
-  }
-  const nodes = [element("h3", { text: data.kind })];
-  if (data.notice) nodes.push(element("div", { class: "notice", role: "note" }, [element("strong", { text: "Not for posting" }), document.createTextNode(data.notice)]));
-  nodes.push(toolbar(data, root), text, legend(data), panel, scores(data));
-  if (data.problems.length) nodes.push(element("ul", { class: "problems" }, data.problems.map((problem) => element("li", { text: problem }))));
+  for (const piece of data.pieces)
+    text.append(...(piece.sentence === null ? plainNodes(piece, data) : sentenceNodes(piece, data, panel, view)));
+  view.append(text, legend(data), panel);
   if (data.sources.length) {
-    const list = element("ol", { class: "sources" }, data.sources.map((item) => element("li", {}, [link(item), document.createTextNode(item.kind === "link" ? " (your link)" : "")])));
-    nodes.push(element("details", {}, [element("summary", { text: `Sources of this draft (${data.sources.length})` }), list]));
+    const list = element("ol", { class: "sources" }, data.sources.map((item) => element("li", {}, [link(item), document.createTextNode(item.platform ? ` · ${item.platform}` : "")])));
+    view.append(element("details", {}, [element("summary", { text: `Sources of this draft (${data.sources.length})` }), list]));
   }
-  root.replaceChildren(...nodes);
+  return view;
 }
