@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -14,8 +15,8 @@ from twin_assets.core.errors import ConfigurationError, TwinError
 from twin_assets.settings import Settings
 
 DEMO_PORT = 8731
-# honcho's exit code after Ctrl-C.
-STOPPED_BY_PERSON = 130
+# honcho's exit codes after Ctrl-C and after SIGTERM.
+STOPPED_BY_PERSON = (130, 143)
 
 
 def port_is_free(host: str, port: int) -> bool:
@@ -84,13 +85,15 @@ def up(settings: Settings, *, demo: bool = False) -> int:
         procfile.write_text(text, encoding="utf-8")
         command = [sys.executable, "-m", "honcho", "-f", str(procfile), "-d", str(root), "start"]
         process = subprocess.Popen(command, env=environment, cwd=root)
+        # A service manager, or `kill`, tells this process alone.
+        signal.signal(signal.SIGTERM, lambda *_: process.terminate())
         while True:
             try:
                 code = process.wait()
             except KeyboardInterrupt:
                 # Ctrl-C went to honcho as well, which is stopping its processes: wait for it.
                 continue
-            return 0 if code == STOPPED_BY_PERSON else code
+            return 0 if code in STOPPED_BY_PERSON else code
 
 
 def _finding(what: str, state: str, detail: str, remedy: str = "") -> dict[str, str]:

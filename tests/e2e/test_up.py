@@ -50,6 +50,14 @@ def wait_for(condition, seconds: float) -> bool:
     return False
 
 
+def lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
 @pytest.mark.timeout(300)
 def test_everything_answers_and_ctrl_c_stops_all_of_it(tmp_path):
     ports = {name: free_port() for name in HEALTH}
@@ -77,3 +85,19 @@ def test_a_port_in_use_is_said_before_anything_starts(tmp_path):
     assert (
         output.strip() == f"Port {port} for the page is in use; stop what uses it or set TWIN_UI_PORT to another one."
     )
+
+
+def test_a_service_manager_that_ends_it_ends_what_it_started(tmp_path):
+    process = start(tmp_path / "home", {name: free_port() for name in HEALTH})
+    assert process.stdout is not None
+    started = set()
+    for line in process.stdout:
+        if "started (pid=" in line:
+            started.add(int(line.partition("started (pid=")[2].partition(")")[0]))
+        if len(started) == len(HEALTH) + 1:  # Dagster is two: webserver and daemon
+            break
+    process.terminate()  # this process alone, not its group
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, output[-2000:]
+    assert len(started) == len(HEALTH) + 1
+    assert wait_for(lambda: not any(lives(pid) for pid in started), 20)
