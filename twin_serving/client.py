@@ -91,6 +91,37 @@ class TwinClient:
         """Put these edits of the voice in the place of those before ({}: none); answers as voice()."""
         return self._request("PUT", f"{_twin(author)}/voice", json=edits)
 
+    def documents(self, author: str, limit: int = 20, offset: int = 0, **restrictions: Any) -> dict[str, Any]:
+        """The author's documents, newest first: total and documents; restrictions: platform, category, text, …"""
+        given = {name: value for name, value in restrictions.items() if value is not None}
+        return self._request("GET", f"{_twin(author)}/documents", params={"limit": limit, "offset": offset, **given})
+
+    def document(self, author: str, document_id: str) -> dict[str, Any]:
+        """One document in full, with the versions that learned it."""
+        return self._request("GET", f"{_twin(author)}/documents/{quote(document_id, safe='')}")
+
+    def exclude_document(self, author: str, document_id: str, *, excluded: bool, note: str = "") -> dict[str, Any]:
+        """Leave a document out of every next dataset, or let it in again."""
+        path = f"{_twin(author)}/documents/{quote(document_id, safe='')}/excluded"
+        return self._request("PUT", path, json={"excluded": excluded, "note": note})
+
+    def forget_document(self, author: str, document_id: str, *, dry_run: bool = False) -> dict[str, Any]:
+        """Forget a document everywhere, or only say what that would take away."""
+        path = f"{_twin(author)}/documents/{quote(document_id, safe='')}"
+        return self._request("DELETE", path, params={"dry_run": dry_run})
+
+    def statistics(self, author: str) -> dict[str, Any]:
+        """What was collected, in figures: documents, words, months, lengths, vocabulary."""
+        return self._request("GET", f"{_twin(author)}/statistics")
+
+    def experiments(self, author: str) -> dict[str, Any]:
+        """The author's trainings with their parameters, figures and losses."""
+        return self._request("GET", f"{_twin(author)}/experiments")
+
+    def preflight(self, author: str) -> dict[str, Any]:
+        """What a training would take now, and whether it fits."""
+        return self._request("GET", f"{_twin(author)}/preflight")
+
     def monitoring(self, author: str, days: int = 30) -> dict[str, Any]:
         """Traffic, latency, drift and the last traces of the last days."""
         return self._request("GET", f"{_twin(author)}/monitoring", params={"days": days})
