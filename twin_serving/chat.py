@@ -1,34 +1,24 @@
 """The OpenAI-compatible endpoint: LitServe's OpenAISpec with what it leaves out.
 
 Added to the spec: errors before the first token carry their HTTP status also when streaming, real finish reasons,
-`seed`, `stream_options`, the version that answered (`system_fingerprint`), and no entry left behind per request.
+`seed`, `stream_options`, the version that answered (`system_fingerprint`), choices that are written at the same time,
+an end for what nobody waits for, and 429 where too many wait.
 """
 
-import asyncio
 import json
 import time
 import uuid
-from collections import deque
 from collections.abc import AsyncIterator
 from typing import Any, Literal
 
-from fastapi import HTTPException
+from fastapi import HTTPException, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from litserve import OpenAISpec
 from litserve.specs.openai import ChatCompletionRequest, TextContent
-from litserve.utils import LitAPIStatus, ResponseBufferItem, WorkerSetupStatus
 from pydantic import BaseModel, Field
 
 from twin_serving.answers import error_body
-
-# A worker that says nothing for this long is stuck; the request ends with 504.
-SILENCE_SECONDS = 300.0
-# While nothing comes, whether the worker lives is looked at this often: LitServe starts a dead one again within seconds
-# and cannot tell the requests that went down with it.
-LOOK_SECONDS = 0.25
-
-# A piece as the worker sends it: content, served, prompt_tokens, completion_tokens, finish.
-Reply = dict[str, Any]
+from twin_serving.calls import Call, Calls, Reply, choices
 
 
 class StreamOptions(BaseModel):
@@ -71,72 +61,53 @@ class ChatRequest(ChatCompletionRequest):  # type: ignore[misc]
 
 
 class ChatSpec(OpenAISpec):  # type: ignore[misc]
-    """OpenAISpec whose endpoint is written out; the worker's side is the spec's own."""
+    """OpenAISpec whose endpoint is written out. rows: answers at once; queue: generations that may wait."""
+
+    def __init__(self, rows: int, queue: int) -> None:
+        super().__init__()
+        self.calls = Calls(self, rows, queue)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What goes to the worker: not the calls, which are the web process's."""
+        return {name: value for name, value in super().__getstate__().items() if name != "calls"}
 
     # The annotations of this method are FastAPI's: it must stay free of `from __future__ import annotations`.
-    async def chat_completion(self, request: ChatRequest) -> Response:
+    async def chat_completion(self, request: ChatRequest, http: Request) -> Response:
         """Answer a chat request, whole or as server-sent events."""
-        replies = [self._replies(request)]
-        # Waiting for the first piece lets an error still have its status.
-        first = await anext(replies[0])
-        # The other choices come from the version that gave the first, also where another was approved meanwhile.
-        replies += [self._replies(_choice(request, first["served"], index)) for index in range(1, request.n)]
-        head = {
-            "id": f"chatcmpl-{uuid.uuid4().hex}",
-            "created": int(time.time()),
-            "model": request.model,
-            "system_fingerprint": first["served"],
-        }
-        if request.stream:
-            events = _events(head, first, replies, request.stream_options or StreamOptions())
-            return StreamingResponse(events, media_type="text/event-stream", headers={"Cache-Control": "no-cache"})
-        return JSONResponse(await _whole(head, first, replies))
-
-    def populate_context(self, context: dict[str, Any], request: ChatRequest) -> None:
-        """Nothing: predict() reads the request itself."""
-
-    async def _replies(self, request: ChatRequest) -> AsyncIterator[Reply]:
-        """The worker's pieces for one choice; raises HTTPException with the worker's sentence."""
-        uid, queue, event = uuid.uuid4(), deque[Any](), asyncio.Event()
-        self.response_buffer[uid] = ResponseBufferItem(event=event, response_queue=queue)
-        self.request_queue.put((self.response_queue_id, uid, time.monotonic(), request))
-        pieces = self.data_streamer(queue, event, send_status=True)
+        self.calls.admit(request.n)
+        call = Call(self.calls)
         try:
-            while (answer := await self._next(pieces)) is not None:
-                piece, status = answer
-                if status == LitAPIStatus.ERROR:
-                    unforeseen = HTTPException(500, "Generating failed; the server's log says why.")
-                    raise piece if isinstance(piece, HTTPException) else unforeseen
-                yield json.loads(piece)
-        finally:
-            self.response_buffer.pop(uid, None)
-
-    async def _next(self, pieces: AsyncIterator[Any]) -> Any:
-        """The next piece with its status, None after the last; an error where nobody is left to send one."""
-        arriving = asyncio.ensure_future(anext(pieces, None))
-        for _ in range(round(SILENCE_SECONDS / LOOK_SECONDS)):
-            done, _pending = await asyncio.wait({arriving}, timeout=LOOK_SECONDS)
-            if done:
-                return arriving.result()
-            if any(state != WorkerSetupStatus.READY for state in self._server.workers_setup_status.values()):
-                arriving.cancel()
-                raise HTTPException(503, "The model's process has ended and is being started again; ask again.")
-        arriving.cancel()
-        raise HTTPException(504, f"The model did not answer within {SILENCE_SECONDS:.0f} s; try again.")
-
-
-def _choice(request: ChatRequest, served: str, index: int) -> ChatRequest:
-    seed = None if request.seed is None else request.seed + index
-    choice: ChatRequest = request.model_copy(update={"model": served, "seed": seed})
-    return choice
+            call.watch(http.receive)
+            call.begin(request, 0)
+            # Waiting for the first piece lets an error still have its status.
+            answer = await call.next()
+            assert answer is not None
+            first = answer[1]
+            for index, choice in choices(request, first["served"]):
+                call.begin(choice, index)
+            head = {
+                "id": f"chatcmpl-{uuid.uuid4().hex}",
+                "created": int(time.time()),
+                "model": request.model,
+                "system_fingerprint": first["served"],
+            }
+            if not request.stream:
+                return JSONResponse(await _whole(head, first, call))
+        except BaseException:
+            call.close()
+            raise
+        events = _events(head, first, call, request.stream_options or StreamOptions())
+        return StreamingResponse(events, media_type="text/event-stream", headers={"Cache-Control": "no-cache"})
 
 
-async def _pieces(first: Reply, replies: list[AsyncIterator[Reply]]) -> AsyncIterator[tuple[int, Reply]]:
-    """(choice, piece) of all choices, one choice after the other, as the worker makes them."""
-    yield 0, first
-    for index, reply in enumerate(replies):
-        async for piece in reply:
-            yield index, piece
+async def _pieces(first: Reply, call: Call) -> AsyncIterator[tuple[int, Reply]]:
+    """(choice, piece) of all choices as they come; in the end the call is closed."""
+    try:
+        yield 0, first
+        while (answer := await call.next()) is not None:
+            yield answer
+    finally:
+        call.close()
 
 
 def _usage(last: dict[int, Reply]) -> dict[str, int]:
@@ -145,10 +116,10 @@ def _usage(last: dict[int, Reply]) -> dict[str, int]:
     return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
 
 
-async def _whole(head: dict[str, Any], first: Reply, replies: list[AsyncIterator[Reply]]) -> dict[str, Any]:
+async def _whole(head: dict[str, Any], first: Reply, call: Call) -> dict[str, Any]:
     texts: dict[int, str] = {}
     last: dict[int, Reply] = {}
-    async for index, piece in _pieces(first, replies):
+    async for index, piece in _pieces(first, call):
         texts[index] = texts.get(index, "") + piece["content"]
         last[index] = piece
     choices = [
@@ -158,18 +129,16 @@ async def _whole(head: dict[str, Any], first: Reply, replies: list[AsyncIterator
             "finish_reason": last[index]["finish"],
             "logprobs": None,
         }
-        for index, text in texts.items()
+        for index, text in sorted(texts.items())
     ]
     return {**head, "object": "chat.completion", "choices": choices, "usage": _usage(last)}
 
 
-async def _events(
-    head: dict[str, Any], first: Reply, replies: list[AsyncIterator[Reply]], options: StreamOptions
-) -> AsyncIterator[str]:
+async def _events(head: dict[str, Any], first: Reply, call: Call, options: StreamOptions) -> AsyncIterator[str]:
     head = {**head, "object": "chat.completion.chunk"}
     last: dict[int, Reply] = {}
     try:
-        async for index, piece in _pieces(first, replies):
+        async for index, piece in _pieces(first, call):
             role = {} if index in last else {"role": "assistant"}
             last[index] = piece
             delta = {**role, "content": piece["content"]}

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import httpx
 from pydantic import SecretStr
@@ -22,28 +22,37 @@ from pydantic import SecretStr
 from twin_assets.core.errors import ConfigurationError, ServingError
 from twin_assets.settings import Settings
 
+if TYPE_CHECKING:
+    from twin_serving.traffic import Draining
+
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 # The names LitServe binds to, by what a person may write.
 HOSTS = {"127.0.0.1": "127.0.0.1", "localhost": "127.0.0.1", "0.0.0.0": "0.0.0.0", "::": "::"}  # noqa: S104
-REQUEST_SECONDS = 300
 PROCESS_HEADER = "X-Serving-Process"
 START_SECONDS = 120.0
 WEB_PROCESS = "LitServer-"
+WEB_STOP_SECONDS = 3
 STOP_SECONDS = 40.0
 
 
-def create_server(settings: Settings, candidate: tuple[str, str] | None = None) -> Any:
+def create_server(
+    settings: Settings, candidate: tuple[str, str] | None = None, draining: "Draining | None" = None
+) -> Any:
     """The LitServer with all routes, not yet started.
 
-    candidate: (author, version) that is served instead of that author's approved version, for its evaluation.
+    candidate: (author, version) that is served instead of that author's approved version, for its evaluation;
+    draining: tells when no more requests are taken.
     Raises ConfigurationError where the address may not be bound or no key is set for a public one.
     """
+    import litserve.server
     from litserve import LitServer
     from starlette.formparsers import MultiPartParser
 
     from twin_serving.answers import add_error_answers
     from twin_serving.guard import Guard
+    from twin_serving.metrics import metrics_routes
     from twin_serving.routes import add_routes
+    from twin_serving.traffic import Draining, Traffic
     from twin_serving.worker import ChatAPI
 
     key = settings.api_key.get_secret_value() if settings.api_key else None
@@ -57,30 +66,36 @@ def create_server(settings: Settings, candidate: tuple[str, str] | None = None) 
         ChatAPI(settings, candidate),
         # The engine chooses the device, in the worker; finding out here would load torch into the web process.
         accelerator="cpu",
-        timeout=REQUEST_SECONDS,
+        # The worker keeps each request's time; LitServe's limit is for loops of its own.
+        timeout=False,
         healthcheck_path="/ready",
         middlewares=[(Guard, {"api_key": key})],
         restart_workers=True,
     )
+    # Its MCP works with the package fastmcp alone and fails where it finds mcp, which ours is made with.
+    litserve.server._MCP_AVAILABLE = False
     # LitServe keeps uploads in memory so that they can be pickled to workers; ours never go there.
     MultiPartParser.spool_max_size = 1024 * 1024
     add_error_answers(server.app)
     add_routes(server.app, settings, candidate)
+    server.app.include_router(metrics_routes())
+    server.app.add_middleware(Traffic, draining=draining or Draining())
+    # What runs has had its time to finish before LitServe ends its processes.
+    server.uvicorn_graceful_timeout = WEB_STOP_SECONDS
     return server
 
 
 def serve(settings: Settings, candidate: tuple[str, str] | None = None) -> None:
-    """Serve until SIGINT or SIGTERM. Raises ConfigurationError where the address cannot be bound."""
+    """Serve until SIGINT, or until SIGTERM and the end of what runs then.
+
+    Raises ConfigurationError where the address cannot be bound.
+    """
+    from twin_serving.traffic import Draining
+
     check_port(settings.host, settings.port)
-    server = create_server(settings, candidate)
-    # LitServe shuts down in order on KeyboardInterrupt alone; SIGTERM would leave its workers behind.
-    # The web process, forked later, inherits the handler and must simply end.
-    serving_process = os.getpid()
-
-    def interrupt(_signal: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt if os.getpid() == serving_process else SystemExit
-
-    signal.signal(signal.SIGTERM, interrupt)
+    draining = Draining()
+    server = create_server(settings, candidate, draining)
+    _end_by_signals(draining, settings.serving_drain_seconds)
     _end_with_web_process()
     server.run(
         host=HOSTS[settings.host],
@@ -91,6 +106,28 @@ def serve(settings: Settings, candidate: tuple[str, str] | None = None) -> None:
     )
 
 
+def _end_by_signals(draining: "Draining", seconds: float) -> None:
+    """SIGINT ends the server at once, SIGTERM after what runs is finished, a second SIGTERM at once."""
+    serving_process = os.getpid()
+
+    def interrupt(_signal: int, _frame: FrameType | None) -> None:
+        # LitServe shuts down in order on KeyboardInterrupt alone; otherwise it would leave its workers behind.
+        # The web process, forked later, inherits the handler and must simply end.
+        raise KeyboardInterrupt if os.getpid() == serving_process else SystemExit
+
+    def drain(number: int, frame: FrameType | None) -> None:
+        if os.getpid() != serving_process or draining.ending:
+            interrupt(number, frame)
+        threading.Thread(target=finish, name="draining", daemon=True).start()
+
+    def finish() -> None:
+        draining.drain(seconds)
+        os.kill(serving_process, signal.SIGINT)
+
+    signal.signal(signal.SIGINT, interrupt)
+    signal.signal(signal.SIGTERM, drain)
+
+
 def _end_with_web_process() -> None:
     """Interrupt this process when the web process has died: LitServe starts dead workers again, but not that one."""
 
@@ -99,7 +136,7 @@ def _end_with_web_process() -> None:
         while True:
             alive = any(child.name.startswith(WEB_PROCESS) for child in multiprocessing.active_children())
             if seen and not alive:
-                os.kill(os.getpid(), signal.SIGTERM)
+                os.kill(os.getpid(), signal.SIGINT)
                 return
             seen = seen or alive
             time.sleep(1.0)
@@ -221,7 +258,7 @@ def _end_with_stdin() -> None:
         # Not through sys.stdin: a lock held in this thread would stop the web process, which is forked and closes it.
         while os.read(0, 1):
             pass
-        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGINT)
 
     threading.Thread(target=watch, name="stdin-watch", daemon=True).start()
 

@@ -15,6 +15,7 @@ from twin_assets.core.workspace import Workspace
 from twin_assets.settings import Settings
 from twin_serving.answers import status_of
 from twin_serving.chat import ChatRequest, ChatSpec
+from twin_serving.loop import ConcurrentLoop
 from twin_serving.models import ServedModels
 from twin_serving.streaming import Generation
 
@@ -23,7 +24,9 @@ class ChatAPI(LitAPI):  # type: ignore[misc]
     """Answers chat requests with the version that serves the author named as `model`."""
 
     def __init__(self, settings: Settings, candidate: tuple[str, str] | None = None) -> None:
-        super().__init__(spec=ChatSpec())
+        super().__init__(
+            spec=ChatSpec(settings.serving_rows, settings.serving_queue), loop=ConcurrentLoop(settings.serving_rows)
+        )
         self.settings = settings
         self.candidate = candidate
 
@@ -38,24 +41,32 @@ class ChatAPI(LitAPI):  # type: ignore[misc]
         self.models = ServedModels(Workspace(self.settings), self.candidate)
         self.models.start()
 
-    def predict(self, request: ChatRequest) -> Iterator[dict[str, Any]]:
-        """Pieces of the answer, each with the version it comes from and the tokens so far."""
+    def predict(self, request: ChatRequest, asked: float) -> Iterator[dict[str, Any]]:
+        """Pieces of the answer, each with the version it comes from and the tokens so far; runs many times at once.
+
+        asked: monotonic seconds at which the request came. Raises HTTPException.
+        """
+        waited = time.monotonic() - asked
+        left = self.settings.serving_seconds - waited
+        if left <= 0:
+            raise HTTPException(504, f"The request waited {waited:.0f} s, longer than an answer may take; ask again.")
         try:
             served = self.models.get(request.model)
-            for piece in served.engine.generate(_generation(request)):
+            for piece in served.engine.generate(_generation(request, left)):
                 yield {
-                    "role": "assistant",
                     "content": piece.text,
                     "served": served.name,
                     "prompt_tokens": piece.prompt_tokens,
                     "completion_tokens": piece.completion_tokens,
                     "finish": piece.finish,
+                    "waited": waited,
+                    "swap_seconds": piece.swap_seconds,
                 }
         except TwinError as error:
             raise HTTPException(status_of(error), str(error)) from error
 
 
-def _generation(request: ChatRequest) -> Generation:
+def _generation(request: ChatRequest, seconds: float) -> Generation:
     stop = [request.stop] if isinstance(request.stop, str) else request.stop or []
     return Generation(
         messages=[message.plain for message in request.messages],
@@ -64,6 +75,7 @@ def _generation(request: ChatRequest) -> Generation:
         top_p=request.top_p,
         seed=request.seed,
         stop=tuple(text for text in stop if text),
+        seconds=seconds,
     )
 
 
