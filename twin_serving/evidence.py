@@ -29,7 +29,10 @@ class SourceText(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Support:
-    """A passage that says what a sentence says: `quote` is verbatim from it; `score` is 1 for the same words."""
+    """A passage that says what a sentence says: `quote` is verbatim from it; `score` is 1 for the same words.
+
+    platform: where an own text was published; of a link, its kind (page, pdf, arxiv …).
+    """
 
     kind: Kind
     title: str
@@ -37,6 +40,7 @@ class Support:
     quote: str
     score: float
     document_id: str | None = None
+    platform: str = ""
 
 
 @dataclass(frozen=True, slots=True)

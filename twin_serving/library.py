@@ -14,11 +14,12 @@ from twin_assets.core.errors import TwinError
 from twin_assets.core.workspace import Workspace
 from twin_serving.assemble import PostStyle
 from twin_serving.evidence import Embed
+from twin_serving.novelty import Copied, PublishedRuns
 from twin_serving.passages import OwnDocument
 
 if TYPE_CHECKING:
-    from twin_assets.core.overlap import VerbatimIndex
     from twin_assets.core.voice import VoiceScorer
+    from twin_assets.core.voice_explanation import Explanation
 
 
 @dataclass
@@ -36,11 +37,11 @@ class AuthorLibrary:
         return PostStyle.of(list(self.documents.values()))
 
     @cached_property
-    def published(self) -> "VerbatimIndex":
+    def published(self) -> PublishedRuns:
         """Every run of words the author has published."""
-        from twin_assets.core.overlap import VerbatimIndex
-
-        return VerbatimIndex([document.text for document in self.documents.values()])
+        runs = PublishedRuns()
+        runs.update({name: document.text for name, document in self.documents.items()}, ())
+        return runs
 
     def in_order(self, document_ids: Sequence[str]) -> list[OwnDocument]:
         """The documents with these ids, each once, in this order."""
@@ -55,12 +56,13 @@ class AuthorLibrary:
         score = self.scorer.score(text)
         return round(score.score, 1) if score.words >= SCORED_WORDS else None
 
-    def overlap(self, text: str) -> float:
-        """Share of the text's words that its longest run copied from what was published makes up, 0 to 1."""
-        from twin_assets.core.overlap import words
+    def explanation(self, text: str) -> "Explanation | None":
+        """What raises and what lowers that score; None where there is none."""
+        return None if self.voice(text) is None or self.scorer is None else self.scorer.explain(text)
 
-        count = len(words(text))
-        return self.published.longest(text) / count if count else 0.0
+    def copied(self, text: str) -> Copied:
+        """What of the text stands in what was published."""
+        return self.published.copied(text)
 
 
 class EmbeddingMemory:
@@ -118,7 +120,9 @@ class Libraries:
         from twin_assets.core.cleaning.quotes import with_own_text
         from twin_assets.core.voice import load_scorer
 
-        columns = ["document_id", "title", "url", "text", "category", "published_at", "quoted"]
+        columns = [
+            "document_id", "title", "url", "text", "category", "published_at", "platform", "language", "quoted",
+        ]  # fmt: skip
         rows = self.workspace.lake.read("documents", author, columns=columns, where=pl.col("rejected").is_null())
         rows = with_own_text(rows).drop(
             "quoted"

@@ -17,6 +17,9 @@ PLAIN_TYPES = ("text/plain", "text/markdown", "text/x-markdown")
 HTML_TYPES = ("text/html", "application/xhtml+xml", "")
 
 
+Kind = Literal["page", "pdf", "arxiv", "github", "feed item", "text"]
+
+
 @dataclass(frozen=True, slots=True)
 class LinkText:
     """A link and its main text; where it could not be read, `text` is empty and `message` says why and what to do."""
@@ -26,6 +29,7 @@ class LinkText:
     text: str
     status: Literal["read", "failed"]
     message: str = ""
+    kind: Kind = "page"
 
     def to_dict(self) -> dict[str, str | int]:
         """The link as a compose answer lists it: how much was read, not the text itself."""
@@ -35,6 +39,7 @@ class LinkText:
             "status": self.status,
             "message": self.message,
             "characters": len(self.text),
+            "kind": self.kind,
         }
 
 
@@ -67,7 +72,7 @@ def _judged(url: str, response: "WebResponse", plain: bool) -> LinkText:
         return _failed(url, f"{url} could not be used ({barred.reason}): {barred.remedy}.")
     if plain:
         text = response.text.strip()
-        return LinkText(url, text.splitlines()[0].lstrip("# ")[:120], text, "read")
+        return LinkText(url, text.splitlines()[0].lstrip("# ")[:120], text, "read", kind="text")
     title, text = main_text(response.text, response.url)
     if not text.strip():
         return _failed(url, f"{url} has no readable main text; paste what matters into the prompt.")

@@ -1,29 +1,28 @@
-"""The routes beside chat: health, search, compose, feedback; and what the web process loads while it starts."""
+"""The routes beside chat: health and search, those of other modules, and what the web process loads as it starts."""
 
 import logging
 import os
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 from typing import Any
-from uuid import uuid4
 
 from fastapi import APIRouter, FastAPI, Response
 
-from twin_assets.core.errors import InputError, TwinError
+from twin_assets.core.errors import TwinError
 from twin_assets.core.index import SearchFilter
 from twin_assets.core.workspace import Workspace
 from twin_assets.settings import Settings
-from twin_serving.client import TwinClient
-from twin_serving.composer import Chat, Composer
+from twin_serving.chat_stream import OwnChat
+from twin_serving.composer import Composer
 from twin_serving.lineage import lineage_routes
 from twin_serving.releases import release_routes
-from twin_serving.schemas import ComposeRequest, FeedbackRequest, SearchRequest
+from twin_serving.schemas import SearchRequest
 from twin_serving.server import PROCESS_HEADER
 from twin_serving.twins import decision_routes, twin_routes
 from twin_serving.voice import voice_routes
 from twin_serving.worker import end_with_parent
+from twin_serving.writing import writing_routes
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +37,8 @@ def add_routes(app: FastAPI, settings: Settings, candidate: tuple[str, str] | No
     app.include_router(lineage_routes(workspace))
     app.include_router(voice_routes(workspace))
     composer = Composer(workspace, _own_chat(settings), candidate)
-    app.include_router(_writing(workspace, composer))
+    app.include_router(_search(workspace))
+    app.include_router(writing_routes(workspace, composer))
     app.title, app.version = "LLM Twin", "1"
     _run_while_serving(app, workspace, composer)
 
@@ -56,13 +56,13 @@ def _health() -> APIRouter:
     return router
 
 
-def _own_chat(settings: Settings) -> Chat:
+def _own_chat(settings: Settings) -> OwnChat:
     """This server's own chat endpoint."""
     key = settings.api_key.get_secret_value() if settings.api_key else None
-    return TwinClient(f"http://127.0.0.1:{settings.port}", api_key=key).chat
+    return OwnChat(f"http://127.0.0.1:{settings.port}", api_key=key)
 
 
-def _writing(workspace: Workspace, composer: Composer) -> APIRouter:
+def _search(workspace: Workspace) -> APIRouter:
     router = APIRouter(prefix="/v1", tags=["writing"])
 
     @router.post("/search")
@@ -77,35 +77,7 @@ def _writing(workspace: Workspace, composer: Composer) -> APIRouter:
         version = workspace.index.version(request.author)
         return {"author": request.author, "index_version": version, **found.to_dict()}
 
-    @router.post("/compose")
-    def compose(request: ComposeRequest) -> dict[str, Any]:
-        """Drafts with receipts: assembled from the author's own sentences, and the approved model's."""
-        return composer.compose(request)
-
-    @router.post("/feedback", status_code=201)
-    def feedback(request: FeedbackRequest) -> dict[str, str]:
-        """Keep what the author thinks of a draft, or what it became."""
-        return {"feedback_id": keep_feedback(workspace, request)}
-
     return router
-
-
-def keep_feedback(workspace: Workspace, request: FeedbackRequest) -> str:
-    """Write one row of `feedback` and return its id. Raises InputError for a draft that is not this author's."""
-    import polars as pl
-
-    workspace.authors.get(request.author)
-    if request.rating is None and request.edited_text is None and request.comment is None:
-        raise InputError("The feedback says nothing; give a rating, an edited text or a comment.")
-    known = workspace.lake.read(
-        "drafts", request.author, columns=["draft_id"], where=pl.col("draft_id") == request.draft_id
-    )
-    if known.is_empty():
-        raise InputError(f"{request.author} has no draft {request.draft_id!r}; use the draft_id of a compose answer.")
-    feedback_id = uuid4().hex
-    row = {"feedback_id": feedback_id, "created_at": datetime.now(UTC), **request.model_dump()}
-    workspace.lake.append("feedback", [row])
-    return feedback_id
 
 
 def _run_while_serving(app: FastAPI, workspace: Workspace, composer: Composer) -> None:

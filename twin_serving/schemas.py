@@ -1,11 +1,15 @@
 """What the routes accept, as pydantic models; answers are plain JSON as CONTRACTS and docs list them."""
 
-from typing import Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
-from twin_assets.core.prompts import FORMS
 from twin_assets.core.search_options import SearchOptions
+
+# The forms that are asked for; the others are what models learn from.
+COMPOSED = ("linkedin_post", "thread", "instagram_caption", "article", "reply", "post")
+Length = Literal["short", "usual", "long"]
+Wish = Annotated[str, StringConstraints(max_length=200)]
 
 
 class Strict(BaseModel):
@@ -29,20 +33,36 @@ class SearchRequest(Strict):
 
 
 class ComposeRequest(Strict):
-    """Draft a text; max_tokens limits the model's draft."""
+    """Draft a text; variants: how many drafts of each kind; max_tokens limits each of the model's."""
 
     author: str
     prompt: str = Field(min_length=1, max_length=20_000)
     links: list[str] = Field(default_factory=list, max_length=5)
     format: str = "linkedin_post"
+    reply_to: str | None = Field(default=None, max_length=20_000, description="the text that a reply answers")
+    length: Length = "usual"
+    tone: Wish | None = None
+    audience: Wish | None = None
+    call_to_action: Wish | None = None
+    language: str | None = Field(default=None, pattern="^[a-z]{2}$", description="ISO 639-1 code")
+    variants: int = Field(default=1, ge=1, le=4)
     max_tokens: int | None = Field(default=None, ge=1, le=4_096)
+    stream: bool = False
 
     @field_validator("format")
     @classmethod
     def _known_format(cls, value: str) -> str:
-        if value not in FORMS:
-            raise ValueError(f"there is no format {value!r}; the formats are {', '.join(FORMS)}")
+        if value not in COMPOSED:
+            raise ValueError(f"there is no format {value!r}; the formats are {', '.join(COMPOSED)}")
         return value
+
+    @model_validator(mode="after")
+    def _what_is_answered(self) -> Self:
+        if self.format == "reply" and not self.reply_to:
+            raise ValueError("a reply needs reply_to, the text that it answers")
+        if self.format != "reply" and self.reply_to:
+            raise ValueError("reply_to goes with the format reply")
+        return self
 
 
 class SourceRequest(Strict):
@@ -86,3 +106,4 @@ class FeedbackRequest(Strict):
     rating: int | None = Field(default=None, ge=1, le=5, description="1 far off … 5 post it")
     edited_text: str | None = Field(default=None, max_length=100_000)
     comment: str | None = Field(default=None, max_length=10_000)
+    chosen: bool | None = Field(default=None, description="this draft was taken over the others of its answer")

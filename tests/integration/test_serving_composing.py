@@ -124,7 +124,7 @@ def test_every_answer_can_be_traced(deployed: Workspace, client: TwinClient) -> 
         )
     (trace,) = found
     assert [span.name for span in trace.data.spans] == [
-        "compose", "links and retrieval", "assemble", "generate and check", "keep",
+        "compose", "links", "retrieval", "assemble", "prompt", "generation", "checks", "keep",
     ]  # fmt: skip
     assert PROMPT not in trace.to_json()
 

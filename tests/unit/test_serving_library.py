@@ -76,7 +76,9 @@ def test_a_broken_voice_file_is_said_and_stops_no_draft(workspace: Workspace) ->
 def test_overlap_is_the_share_of_the_longest_copied_run(workspace: Workspace) -> None:
     add(workspace, "first", "We ship small changes every day and sleep well at night.")
     library = Libraries(workspace).of("ann")
-    assert library.overlap("We SHIP small changes every day, and sleep well at night!") == 1.0
-    assert library.overlap("I ship small changes every week") == 4 / 6
-    assert library.overlap("") == 0.0
+    whole = library.copied("We SHIP small changes every day, and sleep well at night!")
+    assert (whole.words, whole.document_id, whole.most) == (11, "first", 1.0)
+    part = library.copied("I ship small changes every week")
+    assert (part.words, part.text, part.shares) == (4, "ship small changes every", {"first": 4 / 6})
+    assert library.copied("").words == 0
     assert library.voice("anything at all") is None

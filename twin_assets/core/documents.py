@@ -255,6 +255,11 @@ TABLES: Mapping[str, Mapping[str, pl.DataType]] = {
         text=_TEXT, sentences=_TEXT, scores=_TEXT, model_version=_TEXT, index_version=_TEXT, dataset_version=_TEXT,
         trace_id=_TEXT,
     ),
+    # Answers of the composer as they were, for its history: what drafts has in columns, and everything else.
+    "compositions": _schema(
+        author=_TEXT, trace_id=_TEXT, created_at=TIMESTAMP, format=_TEXT, prompt=_TEXT, drafts=_INTEGER,
+        beginning=_TEXT, answer=_TEXT,
+    ),
     "feedback": _schema(
         author=_TEXT, feedback_id=_TEXT, created_at=TIMESTAMP, draft_id=_TEXT, rating=_INTEGER, edited_text=_TEXT,
         comment=_TEXT, chosen=pl.Boolean,

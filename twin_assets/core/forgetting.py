@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 Policy = Literal["withdraw", "retrain", "keep"]
 Progress = Callable[[str], None]
 # Serving appends to these without a lock: a file that no commit names yet may be one that is just being written.
-APPENDED_WHILE_SERVING = ("drafts", "feedback")
+APPENDED_WHILE_SERVING = ("drafts", "compositions", "feedback")
 IN_FLIGHT = timedelta(hours=1)
 
 

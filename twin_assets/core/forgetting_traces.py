@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 # What somebody wrote or a model made that may quote a document, and what its rows are known by.
 QUOTING: Mapping[str, str] = {
     "drafts": "draft_id", "feedback": "feedback_id", "preferences": "pair_id", "instructions": "request",
-    "base_answers": "request",
+    "base_answers": "request", "compositions": "trace_id",
 }  # fmt: skip
 # Each goes with the draft it belongs to.
 OF_A_DRAFT = ("feedback", "preferences")

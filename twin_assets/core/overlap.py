@@ -6,11 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 
 SHINGLE_WORDS = 8
 CONTAINED_SHARE = 0.5
+WORD = re.compile(r"\w+")
 
 
 def words(text: str) -> list[str]:
     """Words in lower case, without punctuation: what two spellings of the same passage share."""
-    return re.findall(r"\w+", text.lower())
+    return WORD.findall(text.lower())
 
 
 def shingles(text: str, size: int = SHINGLE_WORDS) -> set[int]:

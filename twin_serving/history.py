@@ -1,0 +1,101 @@
+"""What was composed and what became of it: answers, drafts and feedback in the lake."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+from twin_assets.core.errors import InputError
+from twin_assets.core.workspace import Workspace
+from twin_serving.schemas import FeedbackRequest
+
+BEGINNING = 160  # characters of the best draft that a list shows
+_SHARED = ("author", "format", "prompt", "index_version", "dataset_version", "trace_id")
+
+
+class UnknownCompositionError(InputError):
+    """There is no such composition of this author's."""
+
+
+def keep_composition(workspace: Workspace, answer: dict[str, Any]) -> None:
+    """Write an answer and its drafts to the lake: feedback and preference pairs refer to them. Raises LakeError."""
+    from twin_assets.core.lake import json_text
+
+    created = datetime.fromisoformat(answer["created_at"])
+    rows = [
+        {
+            **{name: answer[name] for name in _SHARED},
+            **{name: draft[name] for name in ("draft_id", "kind", "text")},
+            "created_at": created,
+            "links": json_text(answer["links"]),
+            "sentences": json_text(draft["sentences"]),
+            "scores": json_text(draft["scores"]),
+            "model_version": answer["model_version"] if draft["kind"] == "model" else None,
+        }
+        for draft in answer["drafts"]
+    ]
+    workspace.lake.append("drafts", rows)
+    best = answer["drafts"][0]["text"] if answer["drafts"] else ""
+    row = {name: answer[name] for name in ("author", "trace_id", "format", "prompt")}
+    row |= {"created_at": created, "drafts": len(rows), "beginning": " ".join(best.split())[:BEGINNING]}
+    workspace.lake.append("compositions", [row | {"answer": json_text(answer)}])
+
+
+def compositions(workspace: Workspace, author: str, limit: int, before: datetime | None) -> list[dict[str, Any]]:
+    """What was composed for an author, newest first, before a moment where one is given. Raises UnknownAuthorError."""
+    import polars as pl
+
+    workspace.authors.get(author)
+    columns = ["trace_id", "created_at", "format", "prompt", "drafts", "beginning"]
+    where = None if before is None else pl.col("created_at") < before
+    rows = workspace.lake.read("compositions", author, columns=columns, where=where)
+    newest = rows.sort("created_at", descending=True).head(limit)
+    return [row | {"created_at": row["created_at"].isoformat()} for row in newest.to_dicts()]
+
+
+def composition(workspace: Workspace, author: str, trace_id: str) -> dict[str, Any]:
+    """An answer as it was, each draft with its latest feedback. Raises UnknownCompositionError."""
+    import polars as pl
+
+    workspace.authors.get(author)
+    rows = workspace.lake.read("compositions", author, columns=["answer"], where=pl.col("trace_id") == trace_id)
+    if rows.is_empty():
+        raise UnknownCompositionError(
+            f"{author} has no composition {trace_id!r}; GET /v1/twins/{author}/compositions lists them."
+        )
+    answer: dict[str, Any] = json.loads(rows["answer"][0])
+    said = _feedback(workspace, author, [draft["draft_id"] for draft in answer["drafts"]])
+    for draft in answer["drafts"]:
+        draft["feedback"] = said.get(draft["draft_id"])
+    return answer
+
+
+def _feedback(workspace: Workspace, author: str, drafts: list[str]) -> dict[str, dict[str, Any]]:
+    """What was said of drafts, by draft: of each kind of feedback the latest."""
+    import polars as pl
+
+    kinds = ("rating", "edited_text", "comment", "chosen")
+    rows = workspace.lake.read("feedback", author, where=pl.col("draft_id").is_in(drafts)).sort("created_at")
+    said: dict[str, dict[str, Any]] = {}
+    for row in rows.iter_rows(named=True):
+        known = said.setdefault(row["draft_id"], dict.fromkeys(kinds))
+        known.update({name: row[name] for name in kinds if row[name] is not None})
+    return said
+
+
+def keep_feedback(workspace: Workspace, request: FeedbackRequest) -> str:
+    """Write one row of `feedback` and return its id. Raises InputError for a draft that is not this author's."""
+    import polars as pl
+
+    workspace.authors.get(request.author)
+    if all(said is None for said in (request.rating, request.edited_text, request.comment, request.chosen)):
+        raise InputError("The feedback says nothing; give a rating, an edited text, a comment or a choice.")
+    known = workspace.lake.read(
+        "drafts", request.author, columns=["draft_id"], where=pl.col("draft_id") == request.draft_id
+    )
+    if known.is_empty():
+        raise InputError(f"{request.author} has no draft {request.draft_id!r}; use the draft_id of a compose answer.")
+    feedback_id = uuid4().hex
+    row = {"feedback_id": feedback_id, "created_at": datetime.now(UTC), **request.model_dump()}
+    workspace.lake.append("feedback", [row])
+    return feedback_id

@@ -1,0 +1,166 @@
+"""Writing: the text of an assembled draft together with the receipt of each sentence."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from twin_serving.evidence import DraftSentence, Support
+from twin_serving.leaning import is_english, manner
+from twin_serving.passages import OwnText, Passage, Run, Section, Sentence
+from twin_serving.quotations import Quotation
+
+
+@dataclass(frozen=True, slots=True)
+class AssembledDraft:
+    """A draft with the receipt of every sentence.
+
+    shares: the share of the draft that each document gives, largest first; problems: what a reader must know
+    (no relevant writing, a link that could not be used, all of it from one document), a sentence each; parts: the posts
+    of a thread, for every other form the whole text; none where there is no draft.
+    """
+
+    text: str
+    sentences: list[DraftSentence] = field(default_factory=list)
+    shares: dict[str, float] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+    parts: list[str] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return {
+            "text": self.text,
+            "parts": self.parts,
+            "sentences": [sentence.to_dict() for sentence in self.sentences],
+            "shares": self.shares,
+            "problems": self.problems,
+        }
+
+
+class Writer:
+    """Collects the text of a draft, its sentences' receipts and, of a thread, where its posts begin.
+
+    longest: characters of a post of a thread; None where the draft is one text.
+    """
+
+    def __init__(self, english: bool, longest: int | None = None) -> None:
+        self.text = ""
+        self.sentences: list[DraftSentence] = []
+        self.english = english
+        self.longest = longest
+        self._begins = [0]
+
+    @property
+    def parts(self) -> list[str]:
+        """The posts of the thread, or the text as a whole."""
+        bounds = [*self._begins, len(self.text)]
+        return [text for start, end in zip(bounds, bounds[1:], strict=False) if (text := self.text[start:end].strip())]
+
+    def gap(self, space: str = "\n\n") -> None:
+        """Begin a new paragraph (or line), if anything stands before it."""
+        if self.text:
+            self.text = self.text.rstrip() + space
+
+    def room(self, length: int, apart: bool = False) -> None:
+        """Begin a paragraph of this length: in a thread a new post, where the present one has no room for it."""
+        self.gap()
+        over = self.longest is not None and len(self.text) - self._begins[-1] + length > self.longest
+        if self.longest is not None and (over or apart) and self.text:
+            self._begins.append(len(self.text))
+
+    def add(self, text: str, status: Any, support: Support | None = None) -> None:
+        """A sentence with what supports it."""
+        start = len(self.text)
+        self.text += text
+        self.sentences.append(DraftSentence(text, start, len(self.text), status, [support] if support else []))
+
+    def joint(self, words: str) -> None:
+        """Words that are from no source."""
+        self.add(words, "joining")
+
+    def run(self, run: Run, joint: str = "") -> None:
+        """A run of the author's, each passage a paragraph, after words that lead to it."""
+        for position, part in enumerate(run.passages):
+            lead = f"{joint}\n\n" if joint and position == 0 else ""
+            self.room(len(lead) + len(part.text), apart=position == 0)
+            if lead:
+                self.joint(joint)
+                self.gap()
+            self._passage(part)
+
+    def _passage(self, part: Passage) -> None:
+        for number, line in enumerate(part.lines):
+            if number:
+                self.gap("\n")
+            for position, sentence in enumerate(line):
+                self.text += " " if position else ""
+                self.own(sentence, part.document)
+
+    def own(self, sentence: Sentence, document: OwnText) -> None:
+        """A sentence of the author's."""
+        self.add(sentence.text, "verbatim", support("own", document, sentence.quote, document.document_id))
+
+    def heading(self, section: Section) -> None:
+        """A section's heading as it stands in its document."""
+        self.gap()
+        self.text += "## "
+        self.own(Sentence(section.heading, section.path[-1]), section.document)
+
+    def quotation(self, quotation: Quotation) -> None:
+        """What a page says, after who says it; in a thread a post with its address."""
+        page = quotation.page
+        words = introduction(quotation, self.english)
+        self.room(len(words) + len(quotation.text) + 3, apart=True)
+        self.add(words, "joining", support("link", page, page.title or page.url))
+        self.text += " "
+        last = len(quotation.sentences) - 1
+        for position, sentence in enumerate(quotation.sentences):
+            shown = f"{'“' * (position == 0)}{quotation.shown[position]}{'”' * (position == last)}"
+            self.text += " " if position else ""
+            self.add(shown, "verbatim", support("link", page, sentence))
+        if self.longest is not None:
+            self.room(len(page.url) + 2)
+            self.add(page.url, "joining", support("link", page, page.url))
+
+    def sources(self, quotations: Sequence[Quotation]) -> None:
+        """The addresses of the pages that were quoted, where they do not stand beside the quotations."""
+        for number, quotation in enumerate(quotations if self.longest is None else []):
+            self.gap("\n" if number else "\n\n")
+            page = quotation.page
+            self.add(f"Source: {page.url}", "joining", support("link", page, page.url))
+
+    def tags(self, tags: Sequence[tuple[str, OwnText]]) -> None:
+        """Hashtags in a row."""
+        if not tags:
+            return
+        self.room(sum(len(tag) + 1 for tag, _ in tags))
+        for position, (tag, document) in enumerate(tags):
+            self.text += " " if position else ""
+            self.add(tag, "verbatim", support("own", document, tag, document.document_id))
+
+
+def support(kind: Any, source: Any, quote: str, document_id: str | None = None) -> Support:
+    """A source that has the very words."""
+    return Support(kind, source.title, source.url, quote, 1.0, document_id)
+
+
+def introduction(quotation: Quotation, english: bool) -> str:
+    """Who says what is quoted: the page's title, without its site's name, and the site."""
+    page = quotation.page
+    host = (urlsplit(page.url).hostname or "").removeprefix("www.")
+    title = re.split(r"\s+[|–—]\s+", page.title)[0].strip().translate(str.maketrans("“”", "''"))
+    if not title:
+        return f"From {host}:" if english else f"{host}:"
+    words = f"“{title}” ({host})" if host else f"“{title}”"
+    return f"From {words}:" if english else f"{words}:"
+
+
+def joint_of(run: Run, after_quotation: bool) -> str:
+    """The words that lead to a second run of the author's; they say only that another thought follows."""
+    if not is_english(run.text) or run.passages[0].text.endswith("?"):
+        return ""
+    person, tense = manner(run.text)
+    if person in ("I", "we") and after_quotation:
+        return "Closer to home:"
+    return "Another example:" if person in ("I", "we") and tense == "past" else "One more thing:"
