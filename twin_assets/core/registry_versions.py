@@ -1,8 +1,6 @@
 """Model versions of all authors in MLflow: runs, versions with what they were made from, their files and reports."""
 
 import json
-import logging
-import os
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -14,6 +12,7 @@ from urllib.parse import urlparse
 
 from twin_assets.core.errors import ModelError, UnknownModelError
 from twin_assets.core.lake import json_text
+from twin_assets.core.registry_client import open_client
 from twin_assets.core.registry_files import (
     MODEL,
     RunFiles,
@@ -346,15 +345,6 @@ class Versions:
 
     @cached_property
     def _client(self) -> "MlflowClient":
-        os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
-        # Of its own it asks a server that is away for four minutes before it says so.
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "1")
-        os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
         if self._database is not None:
             self._database.parent.mkdir(parents=True, exist_ok=True)
-        from mlflow import MlflowClient
-
-        for name in ("alembic", "mlflow.store.db.utils"):
-            logging.getLogger(name).setLevel(logging.WARNING)
-        return MlflowClient(self.tracking_uri, registry_uri=self.tracking_uri)
+        return open_client(self.tracking_uri, self._place)

@@ -5,7 +5,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -54,7 +54,7 @@ def train(
     base_model and numbers of the recipe set otherwise for this one. tracking_run: gives the id of an open MLflow run
     to log to, and is asked only when something is trained (else a run is opened and closed here). Raises
     TooLittleTextError, UnknownModelError, ConfigurationError, and ModelError where it does not fit, leaks, runs out of
-    memory or disk, or already runs; nothing is registered then.
+    memory or disk, already runs, or the registry is away; nothing is registered then, and what was trained waits.
     """
     plan = plan_training(workspace, author, dataset, changes)
     if progress is not None:
@@ -73,7 +73,8 @@ def train(
             version = register(workspace, author, dataset, plan, trained, folder / plan.fingerprint, run_id)
         except BaseException:
             if tracking_run is None:
-                workspace.registry.end_run(run_id, failed=True)
+                with suppress(ModelError):  # where the registry went away, that is the fault that is told
+                    workspace.registry.end_run(run_id, failed=True)
             raise
         workspace.registry.tag_run(run_id, experiment_tags(plan))
         if tracking_run is None:

@@ -1,0 +1,64 @@
+"""The registry's way to MLflow: a client that says in one sentence when MLflow or its database is away."""
+
+import functools
+import logging
+import os
+from typing import TYPE_CHECKING, Any
+
+from twin_assets.core.errors import ModelError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+# What MLflow calls a server that does not answer and a database that cannot be read or written; what it says of a run
+# or a version that is not there has codes of its own.
+AWAY = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE")
+
+
+def open_client(tracking_uri: str, place: str) -> "MlflowClient":
+    """A client of the tracking server or database; its methods raise ModelError where that is away.
+
+    place: the server or database as messages name it.
+    """
+    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+    # Of its own it asks a server that is away for four minutes before it says so.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "1")
+    os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
+    from mlflow import MlflowClient
+
+    for name in ("alembic", "mlflow.store.db.utils"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+    class Client(MlflowClient):
+        def __getattribute__(self, name: str) -> Any:
+            value = super().__getattribute__(name)
+            return value if name.startswith("_") or not callable(value) else _telling(value, place)
+
+    return Client(tracking_uri, registry_uri=tracking_uri)
+
+
+def _telling(method: Any, place: str) -> Any:
+    from mlflow.exceptions import MlflowException
+    from requests import RequestException
+
+    @functools.wraps(method)
+    def told(*args: Any, **named: Any) -> Any:
+        try:
+            return method(*args, **named)
+        except RequestException as error:
+            raise _away(place, error) from error
+        except MlflowException as error:
+            if error.error_code not in AWAY:
+                raise
+            raise _away(place, error) from error
+
+    return told
+
+
+def _away(place: str, error: Exception) -> ModelError:
+    reason = str(error).strip().splitlines()[0][:300]
+    return ModelError(
+        f"The model registry at {place} cannot be used: {reason}; see that MLflow runs there and that its disk has "
+        "room, and do this again."
+    )
