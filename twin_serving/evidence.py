@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from twin_assets.core.sentences import Span, split_sentences
-from twin_serving.leaning import plain, stems
+from twin_serving.leaning import JOINTS, plain, stems
 
 Embed = Callable[[Sequence[str]], npt.NDArray[np.float32]]
 Status = Literal["verbatim", "supported", "unsupported", "joining"]
@@ -68,7 +68,8 @@ MOST_SUPPORTS = 3
 # Source sentences embedded for one draft: those that share most words with some sentence of it.
 MOST_CANDIDATES = 160
 _JOINING = re.compile(
-    r"^(?:From “[^”]+”:|Source: https?://\S+|https?://\S+|Closer to home:|Another example:|[^\w#]+)$", re.IGNORECASE
+    rf"^(?:From (?:“[^”]+”|[\w.-]+)(?: \([\w.-]+\))?:|Source: https?://\S+|https?://\S+|{'|'.join(JOINTS)}|[^\w#]+)$",
+    re.IGNORECASE,
 )
 _NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
 _SEPARATOR = re.compile(r"(?<=\d)[,.\u202f](?=\d{3}(?!\d))")

@@ -6,10 +6,13 @@ the layout (lists, colons, short fragments) tells.
 
 import re
 import unicodedata
+from functools import lru_cache
 
 from twin_assets.core.embedding import STOP_WORDS as FUNCTION_WORDS
 from twin_assets.core.sentences import split_sentences
 
+# The only words a draft has that are from no source; they claim nothing.
+JOINTS = ("Closer to home:", "Another example:", "One more thing:")
 # Words that say nothing of a subject, besides the function words.
 STOP_WORDS = FUNCTION_WORDS | frozenset(
     """also always another anything because best better come day different even ever every everybody everything get give
@@ -23,10 +26,15 @@ _START = re.compile(
        each|such|same|another|others?|most|many|some|few|several|half|
        or|nor|then|also|too|because|instead(?!\ of)|otherwise|meanwhile|
        similarly|likewise|next|finally|lastly|second|secondly|third|thirdly|fourth|again|afterwards?|later|besides|
+       well|okay|ok|anyway|indeed|actually|hence|still|even|yeah|plus|ditto|alternatively|hopefully|fortunately|obviously|sadly|
+       eventually|suddenly|soon|whatever|regardless|except|overall|
+       (?:speaking|instead|because|regardless)\ of|(?:getting|going|coming|circling|moving|turning|returning)\ (?:back|on|to)|back\ to|
+       as\ (?:for|expected|usual|before|always|such|mentioned|noted|promised)|note\ that|recall\ that|to\ (?:recap|summarize|be\ (?:clear|fair|honest))|
        conversely|accordingly|consequently|moreover|furthermore|additionally|nevertheless|nonetheless|though|
        not|no|yes|nope|maybe|perhaps|which|who|until|beyond|than|now|here|literally|unfortunately|luckily|sure|surprisingly|
        ours|mine|yours|either|since|after\ that|before\ that|even\ so)\b
     |(?:it|that|he|she|they|what)['’](?:s|re|d|ll)\b
+    |as\ (?:a|an)\ (?:\w+\ )?(?:example|result|consequence|aside|side\ note)
     |(?:for\ (?:example|instance)|in\ (?:fact|short|other\ words|the\ end|that\ case|this\ case)|as\ a\ result|
        of\ course|at\ (?:that|this|first|the\ same\ time)|on\ the\ (?:other|contrary|way)|like\ (?:this|that)|
        from\ (?:this|that|there)|with\ (?:this|that)|except\ (?:for|that)|e\.g\.|i\.e\.|p\.?s\b|
@@ -63,6 +71,10 @@ _BACKWARD = re.compile(
     re.IGNORECASE,
 )
 _THIS_FINE = re.compile(r"\bthis\s+(?:year|month|week|morning|quarter)\b", re.IGNORECASE)
+_ALSO = re.compile(
+    r"\b(?:also|too|still|again|as\s+well|another|other|others|instead|either|already|rest|same|similar|such|former|latter)\b",
+    re.IGNORECASE,
+)
 _BARE_SUBJECT = re.compile(r"(?:it|he|she|they|this|that)\b", re.IGNORECASE)
 _PERSON = re.compile(r"\b(?:he|she|him|his|hers|her)\b", re.IGNORECASE)
 _THING = re.compile(r"\b(?:it|its)\b", re.IGNORECASE)
@@ -78,7 +90,7 @@ _SEVERAL = re.compile(
 _NAMED = re.compile(r"\b(?!I\b|We\b|You\b|The\b|My\b|Our\b|If\b|When\b|What\b|A\b|An\b)[A-Z][a-z]{2,}\b")
 _DEFINITE = re.compile(r"\b[Tt]h(?:e|at|is)\s+(?:\w+\s+){0,1}?(\w{3,})\b")
 _TIME_BOUND = re.compile(
-    r"(?:^|[.!?]\s+)today(?=[,'’])|"
+    r"(?:^|[.!?]\s+)today\b|"
     r"\b(?:I(?:['’]m)?\s+plan(?:ning)?\s+to|tomorrow|tonight|yesterday|this\s+(?:weekend|evening|afternoon|morning|monday|tuesday|wednesday|thursday|friday)|"
     r"next\s+(?:week|weekend|month|monday|tuesday|wednesday|thursday|friday|saturday|sunday)|a\s+few\s+hours|"
     r"(?:mon|tues|wednes|thurs|fri|satur|sun)day,?\s+\d{1,2}(?:st|nd|rd|th)?\b|last\s+night|"
@@ -89,6 +101,7 @@ _TIME_BOUND = re.compile(
 _CALL = re.compile(
     r"\b(?:sign\s*up|register|rsvp|join\s+(?:us|me)|subscribe|follow\s+me|dm\s+me|apply\s+(?:here|now)|fill\s+(?:this|in)|"
     r"book\s+(?:a|your)\s+\w+|see\s+you\s+(?:there|all|at)|we(?:['’]re|\s+are)\s+hiring|looking\s+for\s+an?|internship|e?mail\s+me|dear\s+\w+|interested\s+in\s+an?|link\s+in|in\s+the\s+comments|"
+    r"venue|tickets?|(?:public|free|upcoming)\s+event|event\s+by|hosted\s+by|open\s+to\s+all|don['’]t\s+miss|check\s+(?:it|them|this)\s+out|try\s+it(?:\s+out)?[.!]|"
     r"congrat\w*|thank\s+you|thanks\s+(?:to|for)|shout-?out|webinar|giveaway|i['’]ll\s+(?:be|share|talk|show|post)|will\s+be\s+speaking|"
     r"is\s+(?:live|online)\s+(?:now)?|read\s+(?:more|on)|full\s+(?:article|post|story|talk|video|analysis|list)|comment\s+below)\b",
     re.IGNORECASE,
@@ -100,16 +113,51 @@ _DEICTIC = re.compile(
 )
 _MENTION = re.compile(r"\w@\w|(?<![\w.])@[A-Za-z]\w+|\{\{|urn:li:")
 _MARKUP = re.compile(
-    r"\]\(|`|\*\w|\w\*|(?<!\w)_\w[^_]*_(?!\w)|^\s*(?:#{1,6}\s|\||>|!\[|<\w+)|</?\w+[^>]*>", re.MULTILINE
+    r"\]\(|`|^[_*]\w|\w[_*]\W*$|\[\^|\\\w|\^\w+\^|\$\$|\{[#.%<]|[<>]\s*$|\*\w|\w\*|(?<!\w)_\w[^_]*_(?!\w)|^\s*(?:#{1,6}\s|\||>|!\[|<\w+)|</?\w+[^>]*>",
+    re.MULTILINE,
 )
 _LIST_MARK = re.compile(r"^\s*(?:[•→▶✅❌🔹🔸▪️➡️*+–—-]|\d{1,2}[.)]|[a-z][.)])\s+|^\s*(?:\.{3}|…)")
+# The old text speaking of itself, of its parts and of its day.
+_SELF = re.compile(
+    r"\b(?:(?:this|the|my|our|previous|last|first|next|another|same|that|follow-?up|older?|earlier|original)\s+"
+    r"(?:[\w'’-]+\s+)?(?:blog\s*posts?|posts?|articles?|essays?|series|section|chapter|tutorial|newsletter|episode|issue|edition|"
+    r"retrospective|readers?|write-?up|excerpt|footnotes?)|(?:blog\s+)?posts?\s+(?:like|about)\s+this|"
+    r"in\s+(?:the\s+)?(?:previous|next|last)\s+\w+|above|below|previously|aforementioned|as\s+of\s+(?:this|now|\w+,?\s+20\d\d)|"
+    r"(?:time|moment)\s+of\s+writing|stay\s+tuned|tl;?dr|see\s+also|part\s+(?:one|two|three|\d)|"
+    r"let['’]s\s+(?:look|see|start|begin|take|dive|get|try|go|say|unpack|continue|move|return|consider|assume|imagine|talk|discuss|now)|"
+    r"(?:I|we)(?:['’]ll|\s+will|['’]m\s+going\s+to|\s+want\s+to|\s+won['’]t|['’]d\s+like\s+to|\s+promised\s+to)\s+(?:first\s+|now\s+|also\s+|briefly\s+|then\s+)?(?:cover|explain|describe|show|"
+    r"discuss|walk|look|talk|write|outline|argue|disentangle|highlight|focus|link|demonstrate|present|share|list|go\s+(?:over|through|into))|"
+    r"(?:mentioned|said|noted|wrote|described|discussed|covered|seen|saw|explained|shown)\s+(?:earlier|before|above|previously|in)|"
+    r"as\s+(?:I|we)\s+(?:said|mentioned|noted|wrote|described|discussed|saw|have\s+seen)|the\s+following|as\s+follows|"
+    r"(?:this|the|my)\s+blog|thanks\s+for\s+reading|(?:cover|hero)\s+(?:image|photo|art)|hacker\s+news|disclaimer|"
+    r"(?:illustrations?|images?|photos?|cartoons?|diagrams?|art(?:work)?|screenshots?|editing|edited)\s+(?:by|from|courtesy)|discussions?\s+(?:on|at)|"
+    r"(?:I|we)\s+(?:once\s+|recently\s+|also\s+)?(?:wrote|blogged|published|posted|tweeted)|(?:decided|wanted)\s+to\s+(?:write|edit|publish|share|document)|enjoy!|"
+    r"here\s+(?:are|is)\s+(?:my|some|a\s+few|the)|here['’]s\s+(?:my|how|what|the|a)|scope\s+of\s+this|feel\s+free\s+to\s+skip|skip\s+(?:to|this|ahead))\b",
+    re.IGNORECASE,
+)
+_LABEL = re.compile(
+    r"^\W*(?:results?|grade|update|updated|edit|note|warning|disclaimer|caveat|credits?|source|photo|image|figure|table|discussion|goal)\s*\d*\s*:",
+    re.IGNORECASE | re.MULTILINE,
+)
+_RELATIVE_TIME = re.compile(
+    r"\b(?:(?:this|last|past|next|previous)\s+(?:few\s+)?(?:months?|quarter|weeks?|semester|spring|summer|autumn|fall|winter)|at\s+the\s+moment|right\s+now|"
+    r"currently|lately|so\s+far|today|this\s+year|not\s+(?:\w+\s+)?yet|until\s+then|for\s+now|time\s+for\s+an(?:other)?|these\s+days|nowadays|last\s+year|in\s+(?:january|february|march|april|may|june|july|august|september|october|november|december)|"
+    r"(?:a\s+)?(?:few|couple\s+of|two|three|six|\d+)\s+(?:days|weeks|months)\s+ago)\b",
+    re.IGNORECASE,
+)
+_PERSONS = {
+    "I": re.compile(r"\b(?:I|my|me|I['’]\w+)\b"),
+    "we": re.compile(r"\b(?:we|our|us)\b", re.IGNORECASE),
+    "you": re.compile(r"\b(?:you|your)\b", re.IGNORECASE),
+}
+_PAST = re.compile(r"\b(?:was|were|had|did|went|took|made|got|came|said|thought|found|wrote|built|\w{3,}ed)\b")
 _ENDING = re.compile(r"(?<=\w{3})(?:ings?|ten|ed|es|ers?|ly|s|e)$")
 _WORD = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*")
 _CLOSED = re.compile(
     r"\b(?:is|are|see|listed|details|more|link|list|shown)\s+below\b|(?:^|[.!?)])\s*here(?:['’]s|\s+is|\s+are)[^.:!?\n]*[.!](?=\s|$)",
     re.I | re.M,
 )
-_YEAR = re.compile(r"\bin 20[0-4]\d\b", re.IGNORECASE)
+_YEAR = re.compile(r"\b(?:19[89]|20[0-4])\d\b")
 _OCCASION = re.compile(r"\b(?:recently|this year|talk|workshop|session|meetup|conference|hackathon)\b", re.I)
 
 
@@ -118,10 +166,11 @@ def plain(text: str) -> str:
     return unicodedata.normalize("NFKC", text)
 
 
-def stems(text: str) -> set[str]:
+@lru_cache(maxsize=4096)
+def stems(text: str) -> frozenset[str]:
     """Content words without stop words, ending and all but five letters: "dashboard" meets "dashboards"."""
     words = (match.lower().replace("-", "") for match in _WORD.findall(plain(text)))
-    return {_ENDING.sub("", word)[:5] for word in words if len(word) > 2 and word not in STOP_WORDS}
+    return frozenset(_ENDING.sub("", word)[:5] for word in words if len(word) > 2 and word not in STOP_WORDS)
 
 
 def is_english(text: str) -> bool:
@@ -141,6 +190,7 @@ def names(text: str) -> set[str]:
     return set(_NAMED.findall(plain(text)))
 
 
+@lru_cache(maxsize=8192)
 def leaning(sentence: str, left_behind: str, present: str = "") -> float:
     """How much a sentence leans on text that would be left out: 0 stands alone, 1 cannot.
 
@@ -164,6 +214,10 @@ def leaning(sentence: str, left_behind: str, present: str = "") -> float:
             return 0.9
     if not left_behind:
         return 0.0
+    if text[0] in "\"“‘'(":
+        return 0.7
+    if _ALSO.search(text):
+        return 0.35
     omitted = stems(left_behind) - stems(present)
     if stems(" ".join(_DEFINITE.findall(text))) & omitted:
         return 0.8
@@ -190,11 +244,27 @@ def ties(text: str) -> bool:
     return bool(_TIE.match(plain(text)))
 
 
+@lru_cache(maxsize=8192)
 def flaws(text: str) -> float:
-    """What speaks against using a passage again: 1 (a day long past, a call to act, a mention, markup) forbids it."""
+    """What speaks against using a passage again; 1 forbids it: a day long past, a call to act, a mention, markup, the
+    old text speaking of itself."""
     text = plain(text)
-    if any(pattern.search(text) for pattern in (_TIME_BOUND, _CALL, _MENTION, _MARKUP, _CLOSED)):
+    if any(pattern.search(text) for pattern in (_TIME_BOUND, _CALL, _MENTION, _MARKUP, _CLOSED, _SELF, _LABEL)):
         return 1.0
     return min(
-        0.9, 0.3 * bool(_DEICTIC.search(text)) + 0.4 * bool(_OCCASION.search(text)) + 0.15 * bool(_YEAR.search(text))
+        0.9,
+        0.3 * bool(_DEICTIC.search(text))
+        + 0.4 * bool(_OCCASION.search(text))
+        + 0.15 * bool(_YEAR.search(text))
+        + 0.35 * bool(_RELATIVE_TIME.search(text)),
     )
+
+
+@lru_cache(maxsize=4096)
+def manner(text: str) -> tuple[str, str]:
+    """(person, tense) of a text: "I", "we", "you" or "" for none; "past" or "present"."""
+    text = plain(text)
+    counts = {who: len(pattern.findall(text)) for who, pattern in _PERSONS.items()}
+    person = max(counts, key=lambda who: counts[who]) if any(counts.values()) else ""
+    sentences = max(1, len(re.findall(r"[.!?]", text)))
+    return person, "past" if len(_PAST.findall(text)) >= 0.6 * sentences else "present"

@@ -1,12 +1,16 @@
 """Passages: an author's documents cut where a reader would cut them, with what each needs beside it to make sense."""
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
+from itertools import pairwise
 from typing import Protocol
 
-from twin_serving.leaning import flaws, is_list_item, opening_leaning, plain, ties
+from twin_assets.core.sentences import split_sentences
+from twin_serving.leaning import flaws, is_list_item, leaning, opening_leaning, plain
+from twin_serving.markup import Block, read_blocks, render
 
 _URL = re.compile(r"https?://\S+|www\.\S+")
 # A line that is only an address, perhaps with a label: "Code: https://…", "Full chats: https://…".
@@ -17,10 +21,20 @@ _POINTER = re.compile(r"\b(?:here|at|on|see|via|from|this|is|to|link)\W*$", re.I
 _HASHTAG = re.compile(r"(?<![\w#&/])#[^\W\d_][\w-]*")
 _HASHTAG_LINE = re.compile(r"^\s*(?:#[^\W\d_][\w-]*[\s,]*)+$")
 _TERMINAL = re.compile(r"[.!?…:;)\"”’'][\W_]*$")
+_COUNTED = re.compile(r"\b(?:two|three|four|five|six|seven|eight|nine|ten|\d{1,2})\b", re.IGNORECASE)
+_NUMBER = re.compile(r"\W*(\d{1,2})[.)]\s")
+# An item that is a link and no more: a menu.
+_LINK_ITEM = re.compile(r"^\s*(?:[-*+•]|\d{1,2}[.)])\s+(?:[^\[\]]{0,30}:\s*)?\**\[[^\]]*\](?:\([^)]*\)|\[[^\]]*\])\W*$")
+# A list of more items than this is a table in disguise; a heading longer than this is no heading.
+MOST_ITEMS, LONGEST_HEADING = 8, 90
+# A list is cut only where paragraphs may be no longer than this.
+LONGEST_WHOLE = 300
+# Text before a passage that tells what it leans on, in characters.
+LOOKED_BACK = 600
 
 
 class OwnText(Protocol):
-    """One published document of the author, as the table `documents` has it."""
+    """One published document of the author, as the table `documents` has it; hashable."""
 
     @property
     def document_id(self) -> str: ...
@@ -49,30 +63,77 @@ class OwnDocument:
 
 
 @dataclass(frozen=True, slots=True)
+class Sentence:
+    """A sentence as a reader sees it, and the stretch of the document it is: `text == render(quote)`."""
+
+    text: str
+    quote: str
+
+
+@dataclass(frozen=True, slots=True)
 class Passage:
-    """One paragraph (a list stays with the line that announces it): `lines` are verbatim substrings of the document."""
+    """One paragraph or a part of it (a list stays with the line that announces it); a line is a row of sentences.
+
+    starts, closes: whether it begins or ends its section; glued: whether it goes on in the paragraph of the one before;
+    walled: whether code or a table was left out just before it.
+    """
 
     document: OwnText
+    section: int
     position: int
-    lines: tuple[str, ...]
+    lines: tuple[tuple[Sentence, ...], ...]
+    starts: bool
+    closes: bool
     last: bool
-    flaw: float
+    glued: bool
+    walled: bool
+    text: str = field(compare=False)
 
     @property
-    def text(self) -> str:
-        """The lines as they go into a draft."""
-        return "\n".join(self.lines)
+    def flaw(self) -> float:
+        """What speaks against using it again, 0 to 1; 1 forbids it."""
+        return 1.0 if _URL.search(self.text) else flaws(self.text)
 
     @property
     def is_list(self) -> bool:
         """Whether half of its lines or more are items of a list."""
-        return sum(map(is_list_item, self.lines)) * 2 >= len(self.lines)
+        return sum(is_list_item(line[0].text) for line in self.lines) * 2 >= len(self.lines)
 
     @property
     def open_end(self) -> bool:
         """Whether it announces something that would have to follow, or breaks off (an item of a list may end bare)."""
-        end = plain(self.lines[-1]).rstrip()
+        end = plain(self.lines[-1][-1].text).rstrip()
         return end.endswith((":", "…", "...", ",")) or not (_TERMINAL.search(end) or is_list_item(end))
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """What stands under one heading of a document (a post is one section); `path`: its headings, outermost first.
+
+    blocks: its paragraphs and lists, each with whether a wall stands before it; before: the end of the text above it.
+    """
+
+    document: OwnText
+    number: int
+    path: tuple[str, ...]
+    blocks: tuple[tuple[Block, bool], ...]
+    last: bool
+    before: str
+
+    @property
+    def heading(self) -> str:
+        """The heading as a reader sees it, "" for none."""
+        return render(self.path[-1]) if self.path else ""
+
+    @property
+    def label(self) -> str:
+        """Title and headings in a row: what the section is about."""
+        return ". ".join(part for part in (self.document.title, *map(render, self.path)) if part)
+
+    @property
+    def raw(self) -> str:
+        """All of its text."""
+        return "\n".join(piece for block, _ in self.blocks for piece in block.pieces)
 
 
 def hashtags(text: str) -> list[str]:
@@ -80,25 +141,109 @@ def hashtags(text: str) -> list[str]:
     return [tag for line in text.split("\n") if _HASHTAG_LINE.match(line) for tag in _HASHTAG.findall(line)]
 
 
-def passages(document: OwnText) -> list[Passage]:
-    """The passages of a document in order, without lines of addresses or hashtags or addresses at line ends."""
-    blocks: list[list[str]] = [[]]
-    for raw in document.text.split("\n"):
-        line = raw.strip()
-        if not line or _HASHTAG_LINE.match(line) or _is_address(line):
-            if blocks[-1]:
-                blocks.append([])
+def all_hashtags(text: str) -> list[str]:
+    """Every hashtag, in order."""
+    return _HASHTAG.findall(text)
+
+
+@lru_cache(maxsize=512)
+def sections(document: OwnText) -> tuple[Section, ...]:
+    """The sections of a document in order; what stands above the first heading is one, too."""
+    found: list[tuple[tuple[str, ...], list[tuple[Block, bool]]]] = [((), [])]
+    path: list[tuple[int, str]] = []
+    walled = False
+    for block in read_blocks(document.text, wrapped=document.category != "post"):
+        if block.kind == "heading":
+            path = [*((level, words) for level, words in path if level < block.level), (block.level, block.pieces[0])]
+            found.append((tuple(words for _, words in path), []))
+            walled = False
+        elif block.kind == "wall":
+            walled = True
+        elif block.kind != "picture":
+            found[-1][1].append((block, walled))
+            walled = False
+    kept = [(headings, blocks) for headings, blocks in found if blocks]
+    return tuple(
+        Section(document, number, headings, tuple(blocks), number == len(kept) - 1, _tail(kept[number - 1][1], number))
+        for number, (headings, blocks) in enumerate(kept)
+    )
+
+
+def _tail(blocks: Sequence[tuple[Block, bool]], number: int) -> str:
+    return render(blocks[-1][0].pieces[-1])[-LOOKED_BACK:] if number else ""
+
+
+@lru_cache(maxsize=2048)
+def passages(section: Section, longest: int = 100_000) -> tuple[Passage, ...]:
+    """The passages of a section, paragraphs longer than `longest` characters cut between sentences.
+
+    Lines of addresses or hashtags, addresses at line ends, and sentences that only lead to code or speak of the old
+    text itself ("In this post …") are left out where the rest stands without them.
+    """
+    made: list[tuple[tuple[tuple[Sentence, ...], ...], bool, bool, bool]] = []
+    torn = False  # whether something that was said stands no longer before the next paragraph
+    first = True
+    for lines, walled in _paragraphs(section):
+        kept = _without_flaws(lines)
+        for number, part in enumerate(_cut(kept, longest) if kept else []):
+            made.append((part, first and not number, number > 0, (walled or torn) and not number))
+        torn, first = not kept, False
+    return tuple(
+        Passage(
+            section.document, section.number, number, lines, starts, number == len(made) - 1,
+            section.last and number == len(made) - 1, glued, walled, _text(lines),
+        )
+        for number, (lines, starts, glued, walled) in enumerate(made)
+    )  # fmt: skip
+
+
+def _text(lines: Sequence[Sequence[Sentence]]) -> str:
+    return "\n".join(" ".join(sentence.text for sentence in line) for line in lines)
+
+
+def _paragraphs(section: Section) -> list[tuple[list[tuple[Sentence, ...]], bool]]:
+    """The paragraphs as lines of sentences; announcements with what they announce, and lists, together."""
+    wrapped = section.document.category != "post"
+    found: list[tuple[list[tuple[Sentence, ...]], bool]] = []
+    for block, walled in section.blocks:
+        for lines in _blocks_of_lines(block, wrapped):
+            if found and not walled and _belongs(found[-1][0], lines, wrapped):
+                found[-1][0].extend(lines)
+            else:
+                found.append((lines, walled))
+    return found
+
+
+def _belongs(before: list[tuple[Sentence, ...]], lines: list[tuple[Sentence, ...]], wrapped: bool) -> bool:
+    end = plain(before[-1][-1].text)
+    if is_list_item(end) and is_list_item(lines[0][0].text):
+        return True
+    if wrapped:
+        return end.endswith(":") and is_list_item(lines[0][0].text)
+    return end.endswith(":") or (len(before) == 1 and not _TERMINAL.search(end))
+
+
+def _blocks_of_lines(block: Block, wrapped: bool) -> Iterator[list[tuple[Sentence, ...]]]:
+    lines: list[tuple[Sentence, ...]] = []
+    if block.kind == "list" and 2 * sum(bool(_LINK_ITEM.match(piece)) for piece in block.pieces) > len(block.pieces):
+        return
+    for piece in block.pieces:
+        line = piece.strip()
+        if _HASHTAG_LINE.match(line) or _is_address(line):
+            if lines:
+                yield lines
+                lines = []
             continue
         cut = line
-        while (shorter := _TRAILING_ADDRESS.sub("", cut)) != cut:
+        while not wrapped and "://" in cut and (shorter := _TRAILING_ADDRESS.sub("", cut)) != cut:
             cut = shorter.rstrip()
         if cut.strip("-*_=•→ ") and not (cut != line and _POINTER.search(cut)):
-            blocks[-1].append(cut)
-    merged = _merge([block for block in blocks if block])
-    return [
-        Passage(document, position, tuple(lines), position == len(merged) - 1, _flaw(lines))
-        for position, lines in enumerate(merged)
-    ]
+            spans = split_sentences(cut, wrapped=wrapped)
+            line_sentences = tuple(Sentence(words, span.text) for span in spans if (words := render(span.text)))
+            if line_sentences:
+                lines.append(line_sentences)
+    if lines:
+        yield lines
 
 
 def _is_address(line: str) -> bool:
@@ -108,33 +253,58 @@ def _is_address(line: str) -> bool:
     return bool(_ADDRESS_LINE.match(line)) and not says
 
 
-def _flaw(lines: Sequence[str]) -> float:
-    text = "\n".join(lines)
-    return 1.0 if _URL.search(text) else flaws(text)
+def _without_flaws(lines: Sequence[tuple[Sentence, ...]]) -> tuple[tuple[Sentence, ...], ...]:
+    """The paragraph without what cannot be used again at its ends; nothing where too little is left."""
+    if len(lines) > 1:
+        items = [line for line in lines if not is_list_item(line[0].text) or flaws(_text([line])) < 1]
+        numbered = [int(found.group(1)) for line in items if (found := _NUMBER.match(line[0].text))]
+        counted = len(items) < len(lines) and (_COUNTED.search(_text(lines[:1])) or numbered)
+        broken = counted or (numbered and numbered[0] != 1)
+        return () if broken or len(items) > MOST_ITEMS + 1 or len(items) < 2 else tuple(items)
+    kept = list(lines[0])
+    while kept and (flaws(kept[-1].text) >= 1 or kept[-1].text.endswith(":")):
+        kept.pop()
+    while kept and flaws(kept[0].text) >= 1 and len(kept) > 1 and leaning(kept[1].text, kept[0].text) < 0.3:
+        kept.pop(0)
+    return (tuple(kept),) if kept else ()
 
 
-def _merge(blocks: list[list[str]]) -> list[list[str]]:
-    """Put headings and announcements (ending in a colon, or in nothing) with what they announce, and lists together."""
-    merged: list[list[str]] = []
-    for block in blocks:
-        if merged:
-            before = merged[-1][-1]
-            announced = plain(before).endswith(":") or (len(merged[-1]) == 1 and not _TERMINAL.search(before))
-            if announced or (is_list_item(before) and is_list_item(block[0])):
-                merged[-1].extend(block)
-                continue
-        merged.append(list(block))
-    return merged
+def _cut(lines: tuple[tuple[Sentence, ...], ...], longest: int) -> list[tuple[tuple[Sentence, ...], ...]]:
+    """A paragraph in parts of at most `longest` characters: groups of sentences, or of lines."""
+    if len(_text(lines)) <= longest:
+        return [lines]
+    if len(lines) > 1:
+        if longest > LONGEST_WHOLE:
+            return [lines]
+        groups = _groups([len(_text([line])) for line in lines], longest)
+        return [lines[start:end] for start, end in groups]
+    sentences = lines[0]
+    return [(sentences[start:end],) for start, end in _groups([len(each.text) for each in sentences], longest)]
+
+
+def _groups(lengths: Sequence[int], longest: int) -> list[tuple[int, int]]:
+    """As few rows of neighbours within `longest` as there can be, of about the same length."""
+    parts = -(-(sum(lengths) + len(lengths)) // longest)
+    aim = sum(lengths) / parts
+    bounds, size = [0], 0
+    for number, length in enumerate(lengths):
+        over = size + length + 1 > longest
+        if number > bounds[-1] and (over or size >= aim or size + length / 2 > aim * 1.1):
+            bounds.append(number)
+            size = 0
+        size += length + 1
+    return list(pairwise([*bounds, len(lengths)]))
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Consecutive passages of one document; `leans`: how much its start leans on what is left out before it (0 to 1);
+    """Consecutive passages of one section; `leans`: how much its start leans on what is left out before it (0 to 1);
     `cut`: how much the passage left out after it belonged to it (0 to 1)."""
 
     passages: tuple[Passage, ...]
     leans: float
     cut: float
+    text: str = field(compare=False)
 
     @property
     def document(self) -> OwnText:
@@ -142,39 +312,53 @@ class Run:
         return self.passages[0].document
 
     @property
-    def text(self) -> str:
-        """The passages as they go into a draft."""
-        return "\n\n".join(passage.text for passage in self.passages)
-
-    @property
-    def trails_off(self) -> bool:
-        """Whether its last passage turns to something ("But …") that is left out."""
-        last = self.passages[-1]
-        return not last.last and len(self.passages) > 1 and len(last.text) < 100 and ties(last.text)
-
-    @property
     def opens(self) -> bool:
         """Whether it begins where its document begins."""
-        return self.passages[0].position == 0
+        return self.passages[0].starts and self.passages[0].section == 0
+
+    @property
+    def starts(self) -> bool:
+        """Whether it begins where its section begins."""
+        return self.passages[0].starts
 
     @property
     def ends(self) -> bool:
-        """Whether it ends where its document ends."""
-        return self.passages[-1].last
+        """Whether it ends where its section ends."""
+        return self.passages[-1].closes
 
 
-def runs(parts: Sequence[Passage], longest: int) -> list[Run]:
-    """Every run of at most `longest` characters that holds nothing unusable and does not break off in a thought."""
-    leans = [opening_leaning(part.text, "\n".join(before.text for before in parts[:n])) for n, part in enumerate(parts)]
+def leans_of(section: Section, parts: Sequence[Passage]) -> list[float]:
+    """How much each passage leans on what stands before it in the document."""
+    found, before = [], section.before
+    for part in parts:
+        found.append(max(opening_leaning(part.text, before), 0.7 * part.walled))
+        before = f"{before}\n{part.text}"[-LOOKED_BACK:]
+    return found
+
+
+def runs(section: Section, parts: Sequence[Passage], longest: int, largest: int = 100_000) -> list[Run]:
+    """Every run of at most `longest` characters that holds nothing unusable and does not break off in a thought.
+
+    largest: no passage of it has more characters.
+    """
+    leans = leans_of(section, parts)
     found = []
     for start in range(len(parts)):
         length = 0
+        if leans[start] >= 0.75:
+            continue
         for end in range(start + 1, len(parts) + 1):
             final = parts[end - 1]
             length += len(final.text) + 2 * (end > start + 1)
-            if final.flaw >= 1 or length > longest:
+            if len(final.text) > largest or final.flaw >= 1 or length > longest or (final.walled and end > start + 1):
                 break
             if final.open_end or (final.text.endswith("?") and end < len(parts)):
                 continue
-            found.append(Run(tuple(parts[start:end]), leans[start], leans[end] if end < len(parts) else 0.0))
+            text = "\n\n".join(part.text for part in parts[start:end])
+            cut = leans[end] if end < len(parts) else 0.0
+            found.append(
+                Run(
+                    tuple(parts[start:end]), leans[start], max(cut, 0.5 * (end < len(parts) and parts[end].glued)), text
+                )
+            )
     return found

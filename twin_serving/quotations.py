@@ -1,7 +1,7 @@
 """Quotations: the sentences of a linked page that carry its facts on a subject."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Protocol
@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from twin_assets.core.sentences import split_sentences
 from twin_serving.leaning import leaning, plain, stems
+from twin_serving.markup import read_blocks, render
 
 
 class LinkedPage(Protocol):
@@ -39,6 +40,8 @@ _NOISE = re.compile(
     re.IGNORECASE,
 )
 _FIRST_PERSON = re.compile(r"\b(?:I|I['’]m|my|you|your)\b")
+# What stands inside quotation marks has single ones.
+_INNER_QUOTES = str.maketrans({"“": "‘", "”": "’", '"': "'"})
 _PRONOUN = re.compile(r"\b(?:it|they|them|their|this|these|those|he|she)\b")
 
 
@@ -51,9 +54,14 @@ class Quotation:
     leans: float
 
     @property
+    def shown(self) -> tuple[str, ...]:
+        """The sentences as a reader sees them, their own quotation marks single."""
+        return tuple(render(sentence).translate(_INNER_QUOTES) for sentence in self.sentences)
+
+    @property
     def text(self) -> str:
         """The sentences in a row."""
-        return " ".join(self.sentences)
+        return " ".join(self.shown)
 
     @property
     def in_context(self) -> str:
@@ -61,33 +69,47 @@ class Quotation:
         return f"{self.page.title}. {self.text}"
 
 
-def quotable(page: LinkedPage, subject: str) -> list[Quotation]:
+def quotable(page: LinkedPage, subject: str, longest: int = LONGEST_QUOTATION) -> list[Quotation]:
     """At most 40 quotations of a page, those that share most words with the subject and carry facts, in page order."""
-    found: list[Quotation] = []
-    before = ""
-    for line in page.text.split("\n"):
-        if plain(line).strip() == plain(page.title).strip():
-            continue
-        spans = [line[span.start : span.end].strip() for span in split_sentences(line)]
-        for text, following in zip_longest(spans, spans[1:], fillvalue=""):
-            if _usable(text):
-                leans = max(leaning(text, before), 0.4 * bool(before and _PRONOUN.search(text)))
-                found.append(Quotation(page, (text,), leans))
-                if _usable(following) and len(text) + len(following) < LONGEST_QUOTATION:
-                    found.append(Quotation(page, (text, following), leans))
-            before = f"{before} {text}"[-600:]
+    found: list[tuple[float, tuple[str, ...], str]] = []
     wanted = stems(subject)
-    weight = [len(wanted & stems(item.text)) + _facts(item) - 2 * item.leans for item in found]
-    best = sorted(range(len(found)), key=lambda index: (-weight[index], index))[:CANDIDATES]
-    return [found[index] for index in sorted(best)]
+    before = ""
+    for sentences in _paragraphs(page):
+        for raw, following in zip_longest(sentences, sentences[1:], fillvalue=""):
+            text = render(raw)
+            if _usable(text) and len(text) <= longest:
+                worth = len(wanted & stems(text)) + _facts([text])
+                found.append((worth, (raw,), before))
+                after = render(following)
+                if _usable(after) and len(text) + len(after) < longest:
+                    both = len(wanted & stems(f"{text} {after}")) + _facts([text, after])
+                    found.append((both, (raw, following), before))
+            before = f"{before} {text}"[-600:]
+    best = sorted(range(len(found)), key=lambda index: (-found[index][0], index))[:CANDIDATES]
+    return [Quotation(page, found[index][1], _leans(*found[index][1:])) for index in sorted(best)]
+
+
+def _paragraphs(page: LinkedPage) -> Iterator[list[str]]:
+    """The sentences of each paragraph of prose, as they stand in the page."""
+    title = plain(page.title).strip()
+    for block in read_blocks(page.text, wrapped=True):
+        for piece in block.pieces if block.kind == "text" else ():
+            for line in piece.split("\n"):
+                if plain(line).strip() != title:
+                    yield [span.text for span in split_sentences(line)]
+
+
+def _leans(sentences: Sequence[str], before: str) -> float:
+    text = render(sentences[0])
+    return max(leaning(text, before), 0.4 * bool(before and _PRONOUN.search(text)))
 
 
 def _usable(text: str) -> bool:
     return 40 <= len(text) <= 280 and text.endswith((".", "!", ".”", '."')) and not _NOISE.search(text)
 
 
-def _facts(item: Quotation) -> int:
-    return sum(bool(_FACT.search(sentence)) for sentence in item.sentences)
+def _facts(sentences: Sequence[str]) -> int:
+    return sum(bool(_FACT.search(sentence)) for sentence in sentences)
 
 
 def choose_quotation(
@@ -103,8 +125,8 @@ def choose_quotation(
     if likeness.max() < LEAST_LIKENESS:
         return None
     scores = [
-        float(like) + 0.14 * _facts(item) - 0.4 * item.leans - 0.08 * len(item.sentences)
-        - 0.08 * bool(_FIRST_PERSON.search(item.text)) - 0.1 * ('"' in item.text)
+        float(like) + 0.14 * _facts(item.shown) - 0.4 * item.leans - 0.08 * len(item.sentences)
+        - 0.08 * bool(_FIRST_PERSON.search(item.text)) - 0.1 * ('"' in "".join(item.sentences))
         for item, like in zip(candidates, likeness, strict=True)
     ]  # fmt: skip
     return candidates[int(np.argmax(scores))]

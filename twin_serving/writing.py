@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from twin_serving.evidence import DraftSentence, Support
 from twin_serving.leaning import is_english, manner
-from twin_serving.passages import OwnText, Passage, Run, Section, Sentence
+from twin_serving.passages import OwnText, Passage, Run, Sentence
 from twin_serving.quotations import Quotation
 
 
@@ -101,11 +101,11 @@ class Writer:
         """A sentence of the author's."""
         self.add(sentence.text, "verbatim", support("own", document, sentence.quote, document.document_id))
 
-    def heading(self, section: Section) -> None:
-        """A section's heading as it stands in its document."""
+    def heading(self, sentence: Sentence, document: OwnText) -> None:
+        """A heading of the author's."""
         self.gap()
         self.text += "## "
-        self.own(Sentence(section.heading, section.path[-1]), section.document)
+        self.own(sentence, document)
 
     def quotation(self, quotation: Quotation) -> None:
         """What a page says, after who says it; in a thread a post with its address."""
@@ -156,11 +156,16 @@ def introduction(quotation: Quotation, english: bool) -> str:
     return f"From {words}:" if english else f"{words}:"
 
 
-def joint_of(run: Run, after_quotation: bool) -> str:
-    """The words that lead to a second run of the author's; they say only that another thought follows."""
+def joint_of(run: Run, spine: Run, after_quotation: bool) -> str:
+    """The words that lead to a second run of the author's, "" where none are needed.
+
+    They say only that another thought follows: another story after a story, or a short one at the end.
+    """
     if not is_english(run.text) or run.passages[0].text.endswith("?"):
         return ""
     person, tense = manner(run.text)
     if person in ("I", "we") and after_quotation:
         return "Closer to home:"
-    return "Another example:" if person in ("I", "we") and tense == "past" else "One more thing:"
+    if person in ("I", "we") and tense == "past":
+        return "Another example:" if manner(spine.text) == (person, tense) else ""
+    return "One more thing:" if len(run.text) <= 0.6 * len(spine.text) else ""

@@ -13,9 +13,10 @@ import pytest
 
 from twin_assets.core.embedding import Embedder
 from twin_serving.assemble import LONGEST_POST, AssembledDraft, PostStyle, assemble, subject_of
-from twin_serving.leaning import flaws, leaning, stems
+from twin_serving.leaning import JOINTS, flaws, leaning, stems
+from twin_serving.markup import render
 from twin_serving.ordering import LARGEST_SHARE, LARGEST_SHARE_WITH_LINK
-from twin_serving.passages import OwnDocument, hashtags, passages
+from twin_serving.passages import OwnDocument, hashtags, passages, sections
 
 POSTS = {
     "oven": """My oven lied to me for three years.
@@ -111,7 +112,15 @@ def embed(tmp_path_factory: pytest.TempPathFactory) -> Embedder:
     return Embedder(tmp_path_factory.getbasetemp().parent / "embedder-export")
 
 
-def check_sources(draft: AssembledDraft, documents: Sequence[OwnDocument], pages: Sequence[Page] = ()) -> None:
+JOINING = r"From (?:“.+”|[\w.-]+)(?: \([\w.-]+\))?:|Source: https?://\S+|https?://\S+"
+
+
+def check_sources(
+    draft: AssembledDraft,
+    documents: Sequence[OwnDocument],
+    pages: Sequence[Page] = (),
+    given: Sequence[str] = (),
+) -> None:
     """Every character of the draft is white space, joining words, or verbatim from the source that is named."""
     texts = {document.document_id: document.text for document in documents}
     links = {page.url: page.text for page in pages}
@@ -120,21 +129,24 @@ def check_sources(draft: AssembledDraft, documents: Sequence[OwnDocument], pages
         assert draft.text[sentence.start : sentence.end] == sentence.text
         covered[sentence.start : sentence.end] = [True] * (sentence.end - sentence.start)
         if sentence.status == "joining":
-            assert re.fullmatch(r"From “.+”:|Source: https?://\S+|Closer to home:|Another example:", sentence.text)
+            assert sentence.text in (*JOINTS, *given) or re.fullmatch(JOINING, sentence.text)
             continue
         assert sentence.status == "verbatim"
         (support,) = sentence.support
         source = texts[str(support.document_id)] if support.kind == "own" else links[support.url]
         assert support.quote in source
-        assert sentence.text.removeprefix("“").removesuffix("”") == support.quote or sentence.text == support.quote
-    assert not "".join(char for char, known in zip(draft.text, covered, strict=True) if not known).strip()
+        quoted = render(support.quote)
+        inner = quoted.translate(str.maketrans({"“": "‘", "”": "’", '"': "'"}))
+        # A heading made of a first line has no full stop.
+        assert sentence.text in (quoted, quoted.removesuffix(".")) or sentence.text.strip("“”") == inner
+    assert not "".join(char for char, known in zip(draft.text, covered, strict=True) if not known).strip("\n #-")
 
 
 def test_every_sentence_is_verbatim_from_its_named_source(documents: list[OwnDocument], embed: Embedder) -> None:
     draft = assemble("Write a LinkedIn post about checking your oven", documents, [OVENS], embed.embed)
     check_sources(draft, documents, [OVENS])
     assert draft.text.startswith("My oven lied to me for three years.")
-    assert "From “How wrong are home ovens”: “" in draft.text
+    assert "From “How wrong are home ovens” (kitchen.example): “" in draft.text
     assert "18 degrees" in draft.text
     assert "newsletter" not in draft.text
     assert draft.text.rstrip().endswith("#baking")
@@ -270,7 +282,8 @@ They cost little. https://shop.example
 Code: https://git.example/x
 
 #baking #tools"""
-    found = passages(OwnDocument("a", "", "", text))
+    (section,) = sections(OwnDocument("a", "", "", text))
+    found = passages(section)
     assert [part.text for part in found] == ["Three tools I use:\n• A scale\n• A thermometer", "They cost little."]
     assert found[-1].last
     assert not found[0].open_end
