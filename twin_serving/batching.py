@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Generator, Hashable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, Protocol
 
 from twin_assets.core.errors import ModelError
 from twin_serving.streaming import Generation, first_line
@@ -176,16 +176,30 @@ def _drawn(scores: Any, row: Row) -> int:
     return int(torch.multinomial(chances, 1, generator=row.random))
 
 
+class AnyBatch(Protocol):
+    """What a decoder runs: rows that decode together, however an engine keeps what it knows of them."""
+
+    rows: list[Row]
+
+    def read(self, rows: list[Row]) -> None:
+        """Begin the batch with these rows: read their prompts and give each its first token."""
+
+    def step(self) -> None:
+        """Give every row its next token; rows that end leave."""
+
+    def take(self, other: Any) -> None:
+        """Take in the rows of another batch of the same kind."""
+
+
 class Decoder:
     """Runs batches in a thread of its own; the only thread that touches the model. Rows of other keys take turns."""
 
-    def __init__(self, forward: Forward, device: str) -> None:
-        self.forward = forward
-        self.device = device
+    def __init__(self, make_batch: Callable[[], "AnyBatch"]) -> None:
+        self.make_batch = make_batch
         self._changed = threading.Condition()
         self._waiting: deque[Row] = deque()
         self._calls: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
-        self._batches: dict[Hashable, Batch] = {}
+        self._batches: dict[Hashable, AnyBatch] = {}
         self._thread: threading.Thread | None = None
 
     def tokens(self, row: Row) -> Generator[int]:
@@ -260,12 +274,12 @@ class Decoder:
             self._waiting.remove(row)
         coming = [row for row in chosen if not row.cancelled]
         if coming:
-            fresh = Batch(self.forward, self.device)
+            fresh = self.make_batch()
             self._try([fresh], coming, lambda: fresh.read(coming))
-            batch = self._batches.setdefault(first.key, Batch(self.forward, self.device))
+            batch = self._batches.setdefault(first.key, self.make_batch())
             self._try([batch, fresh], [*batch.rows, *fresh.rows], lambda: batch.take(fresh))
 
-    def _try(self, batches: list[Batch], rows: list[Row], work: Callable[[], None]) -> None:
+    def _try(self, batches: Sequence[AnyBatch], rows: list[Row], work: Callable[[], None]) -> None:
         """Do the work; where it fails, the rows and the batches, whose caches may be half changed, end with it."""
         try:
             work()

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from twin_assets.core.errors import ModelError
-from twin_serving.batching import Decoder, Row
+from twin_serving.batching import Batch, Decoder, Row
 from twin_serving.generating import generated
 from twin_serving.streaming import Generation, Piece, first_line, pieces, room_for
 
@@ -56,7 +56,7 @@ class Base:
         # The adapter that is set for rows that all have the same; None: none is used; BASE: each row's own.
         self._active: str | None = None
         self._arguments = _forward_arguments(model)
-        self.decoder = Decoder(self._forward, self.device) if can_batch(model) else None
+        self.decoder = Decoder(lambda: Batch(self._forward, self.device)) if can_batch(model) else None
 
     @property
     def context(self) -> int:

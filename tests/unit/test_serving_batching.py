@@ -145,14 +145,15 @@ def test_many_threads_with_adapters_that_mix_and_one_that_cannot(base: Base, ada
     assert len(set(expected.values())) == 4
     answers: dict[int, str] = {}
     widest: list[int] = []
-    forward = base.decoder.forward  # type: ignore[union-attr]
+    forward = base._forward
 
     def counted(tokens, *rest):  # type: ignore[no-untyped-def]
         widest.append(len(tokens))
         return forward(tokens, *rest)
 
-    base.decoder.forward = counted  # type: ignore[union-attr]
-    together(lambda index: answers.__setitem__(index, ask(base, asked[index], max_tokens=12)), len(asked))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(base, "_forward", counted)
+        together(lambda index: answers.__setitem__(index, ask(base, asked[index], max_tokens=12)), len(asked))
     assert [answers[index] for index in range(len(asked))] == [expected[adapter] for adapter in asked]
     assert max(widest) > 1
 
@@ -175,18 +176,15 @@ def test_each_row_draws_by_itself(base: Base) -> None:
 def test_a_failing_step_ends_its_rows_and_the_next_request_is_answered(
     base: Base, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    decoder = base.decoder
-    assert decoder is not None
-    forward = decoder.forward
     whole = ask(base, None)
 
     def broken(*_: object) -> None:
         raise RuntimeError("out of memory.")
 
-    monkeypatch.setattr(decoder, "forward", broken)
+    monkeypatch.setattr(base, "_forward", broken)
     with pytest.raises(ModelError, match=r"Generating failed: out of memory\."):
         ask(base, None)
-    monkeypatch.setattr(decoder, "forward", forward)
+    monkeypatch.undo()
     assert ask(base, None) == whole
 
 
