@@ -251,6 +251,11 @@ class Settings(BaseSettings):
         return self.home / "models"
 
     @property
+    def clients_file(self) -> Path:
+        """The keys of the serving API's clients, as hashes."""
+        return self.home / "clients.json"
+
+    @property
     def allowed_host_names(self) -> frozenset[str]:
         """Host names (or host:port) the operator allows although they resolve to private addresses."""
         return frozenset(name.strip().lower() for name in self.allowed_hosts.split(",") if name.strip())

@@ -20,9 +20,11 @@ from twin_assets.core.errors import (
     VectorIndexError,
 )
 from twin_serving.models import NoApprovedModelError
+from twin_serving.permission import NotPermittedError
 
 # First match wins: subclasses stand before their bases.
 STATUS: tuple[tuple[type[TwinError], int], ...] = (
+    (NotPermittedError, 403),
     (UnknownAuthorError, 404),
     (UnknownModelError, 404),
     (NoApprovedModelError, 409),
@@ -44,7 +46,10 @@ def status_of(error: TwinError) -> int:
 
 def error_body(message: str, status: int, parameter: str | None = None) -> dict[str, Any]:
     """{"error": …} as OpenAI's clients read it."""
-    kinds = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 409: "conflict_error"}
+    kinds = {
+        401: "authentication_error", 403: "permission_error", 404: "not_found_error", 409: "conflict_error",
+        429: "rate_limit_error",
+    }  # fmt: skip
     kind = kinds.get(status, "invalid_request_error" if status < 500 else "server_error")
     return {"error": {"message": message, "type": kind, "param": parameter, "code": status}}
 

@@ -1,70 +1,135 @@
-"""The guard in front of the app: API key, requests that a foreign page made a browser send, and size of bodies."""
+"""The guard in front of the app: keys and what they permit, requests that a foreign page made a browser send, sizes."""
 
-import hashlib
-import hmac
 from urllib.parse import urlsplit
 
 from fastapi import HTTPException
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, QueryParams
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from twin_assets.core.errors import TwinError
 from twin_serving.answers import error_body
+from twin_serving.permission import PRINCIPAL, Buckets, Keys, NotPermittedError, Principal, check
 
 MEBIBYTE = 1024 * 1024
 BODY_LIMIT = 2 * MEBIBYTE
 # A complete LinkedIn archive with its pictures can be this large; the part with the writing is a few MB.
 UPLOAD_LIMIT = 512 * MEBIBYTE
 OPEN_PATHS = frozenset({"/health"})
-
-
 LOOPBACK_NAMES = ("127.0.0.1", "localhost", "::1")
 
 
-class Guard:
-    """ASGI middleware. api_key None: no key is asked for (bound to loopback)."""
+class RefusedError(Exception):
+    """The answer to a request that does not get in."""
 
-    def __init__(self, app: ASGIApp, api_key: str | None = None) -> None:
+    def __init__(self, status: int, message: str, headers: dict[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.status, self.headers = status, headers
+
+
+class Guard:
+    """ASGI middleware. Who asks is found under PRINCIPAL in the scope of every request that gets in."""
+
+    def __init__(self, app: ASGIApp, keys: Keys) -> None:
         self.app = app
-        self._key = None if api_key is None else _digest(api_key)
+        self.keys = keys
+        self._buckets = Buckets()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let the request pass, or answer 401, 403 or 413."""
-        if scope["type"] != "http":
+        """Let the request pass, or answer 401, 403, 413, 429 or 503."""
+        if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
             return
-        headers = Headers(scope=scope)
+        if scope["type"] != "http":
+            await send({"type": "websocket.close", "code": 1008, "reason": "There are no websockets here."})
+            return
         limit = UPLOAD_LIMIT if scope["path"].endswith("/imports") else BODY_LIMIT
-        refusal = self._refusal(scope["path"], headers, limit)
-        if refusal is None:
-            await self.app(scope, _limited(receive, limit), send)
-        else:
-            status, message = refusal
-            await JSONResponse(error_body(message, status), status)(scope, receive, send)
+        receive = _limited(receive, limit)
+        try:
+            principal = self.admit(scope["path"], Headers(scope=scope), limit)
+            if principal.client is not None:
+                receive = await self._permit(principal, scope, receive)
+        except RefusedError as refusal:
+            body = error_body(str(refusal), refusal.status)
+            await JSONResponse(body, refusal.status, refusal.headers)(scope, receive, send)
+            return
+        # In the scope itself: what stands before the guard reads from it which route answered.
+        scope[PRINCIPAL] = principal
+        await self.app(scope, receive, send)
 
-    def _refusal(self, path: str, headers: Headers, limit: int) -> tuple[int, str] | None:
+    def admit(self, path: str, headers: Headers, limit: int) -> Principal:
+        """Who asks; raises RefusedError for those who do not get in at all."""
         if path in OPEN_PATHS:
-            return None
-        if not self._may_enter(headers):
-            return 401, "The API key is missing or wrong; send it as `Authorization: Bearer <key>` or `X-API-Key`."
-        if self._key is None and _name_of(headers.get("host", "")) not in LOOPBACK_NAMES:
+            return Principal()
+        try:
+            principal = self.keys.principal(_presented(headers))
+        except TwinError as error:
+            raise RefusedError(503, str(error)) from error
+        if principal is None:
+            raise RefusedError(
+                401, "The API key is missing or wrong; send it as `Authorization: Bearer <key>` or `X-API-Key`."
+            )
+        if self.keys.open and _name_of(headers.get("host", "")) not in LOOPBACK_NAMES:
             # A page whose name was pointed at this machine sends that name: without a key only loopback's are let in.
-            return 403, "Without an API key this server answers on 127.0.0.1 and localhost only."
+            raise RefusedError(403, "Without an API key this server answers on 127.0.0.1 and localhost only.")
         origin = headers.get("origin")
         if origin is not None and urlsplit(origin).netloc != headers.get("host"):
-            return 403, f"Pages of {origin} may not use this server."
+            raise RefusedError(403, f"Pages of {origin} may not use this server.")
         length = headers.get("content-length", "0")
         if not length.isdigit() or int(length) > limit:
-            return 413, _too_large(limit)
-        return None
+            raise RefusedError(413, _too_large(limit))
+        return principal
 
-    def _may_enter(self, headers: Headers) -> bool:
-        if self._key is None:
-            return True
-        scheme, _, token = headers.get("authorization", "").partition(" ")
-        presented = token.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "")
-        # Digests have one length, so that the comparison's time says nothing about the key's.
-        return hmac.compare_digest(_digest(presented), self._key)
+    async def _permit(self, principal: Principal, scope: Scope, receive: Receive) -> Receive:
+        """Weigh a client's request; returns what the app receives, as the body had to be read for it."""
+        assert principal.client is not None
+        wait = self._buckets.take(principal.client)
+        if wait is not None:
+            rate = principal.client.requests_per_minute
+            raise RefusedError(
+                429, f"{principal.client.name} may ask {rate} times a minute; come again in {wait} s.",
+                {"Retry-After": str(wait)},
+            )  # fmt: skip
+        body = b""
+        if not scope["path"].endswith("/imports"):  # an upload names its author in the path
+            body, receive = await _read(receive)
+        try:
+            check(principal, scope["method"], scope["path"], QueryParams(scope["query_string"]), body)
+        except NotPermittedError as error:
+            raise RefusedError(403, str(error)) from error
+        return receive
+
+
+async def _read(receive: Receive) -> tuple[bytes, Receive]:
+    """A request's body, and what hands it out again and then what follows it."""
+    body, more = b"", True
+    while more:
+        try:
+            message = await receive()
+        except HTTPException as error:
+            raise RefusedError(error.status_code, str(error.detail)) from error
+        if message["type"] != "http.request":
+            raise RefusedError(400, "The request broke off before its end.")
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+    given = False
+
+    async def again() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return body, again
+
+
+def _presented(headers: Headers) -> str | None:
+    if "authorization" in headers:
+        scheme, _, token = headers["authorization"].partition(" ")
+        if scheme.lower() == "bearer":
+            return token.strip()
+    return headers.get("x-api-key")
 
 
 def _limited(receive: Receive, limit: int) -> Receive:
@@ -91,7 +156,3 @@ def _name_of(host: str) -> str | None:
         return urlsplit(f"//{host}").hostname
     except ValueError:
         return None
-
-
-def _digest(key: str) -> bytes:
-    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()

@@ -27,8 +27,11 @@ from twin_serving.writing import writing_routes
 logger = logging.getLogger(__name__)
 
 
-def add_routes(app: FastAPI, settings: Settings, candidate: tuple[str, str] | None = None) -> None:
-    """Add every route to LitServe's app; handlers are plain functions and run in its thread pool."""
+def add_routes(app: FastAPI, settings: Settings, candidate: tuple[str, str] | None, own_key: str) -> None:
+    """Add every route to LitServe's app; handlers are plain functions and run in its thread pool.
+
+    own_key: by which the guard knows this process's own requests.
+    """
     workspace = Workspace(settings)
     app.include_router(_health())
     app.include_router(twin_routes(workspace))
@@ -36,7 +39,7 @@ def add_routes(app: FastAPI, settings: Settings, candidate: tuple[str, str] | No
     app.include_router(release_routes(workspace))
     app.include_router(lineage_routes(workspace))
     app.include_router(voice_routes(workspace))
-    composer = Composer(workspace, _own_chat(settings), candidate)
+    composer = Composer(workspace, OwnChat(f"http://127.0.0.1:{settings.port}", api_key=own_key), candidate)
     app.include_router(_search(workspace))
     app.include_router(writing_routes(workspace, composer))
     app.title, app.version = "LLM Twin", "1"
@@ -54,12 +57,6 @@ def _health() -> APIRouter:
         return {"status": "ok"}
 
     return router
-
-
-def _own_chat(settings: Settings) -> OwnChat:
-    """This server's own chat endpoint."""
-    key = settings.api_key.get_secret_value() if settings.api_key else None
-    return OwnChat(f"http://127.0.0.1:{settings.port}", api_key=key)
 
 
 def _search(workspace: Workspace) -> APIRouter:

@@ -36,21 +36,27 @@ STOP_SECONDS = 40.0
 
 
 def create_server(
-    settings: Settings, candidate: tuple[str, str] | None = None, draining: "Draining | None" = None
+    settings: Settings,
+    candidate: tuple[str, str] | None = None,
+    draining: "Draining | None" = None,
+    *,
+    private: bool = False,
 ) -> Any:
     """The LitServer with all routes, not yet started.
 
     candidate: (author, version) that is served instead of that author's approved version, for its evaluation;
-    draining: tells when no more requests are taken.
+    draining: tells when no more requests are taken; private: the clients' keys do not count.
     Raises ConfigurationError where the address may not be bound or no key is set for a public one.
     """
     import litserve.server
     from litserve import LitServer
     from starlette.formparsers import MultiPartParser
 
+    from twin_assets.core.clients import ClientStore
     from twin_serving.answers import add_error_answers
     from twin_serving.guard import Guard
     from twin_serving.metrics import metrics_routes
+    from twin_serving.permission import Keys
     from twin_serving.routes import add_routes
     from twin_serving.traffic import Draining, Traffic
     from twin_serving.worker import ChatAPI
@@ -58,9 +64,12 @@ def create_server(
     key = settings.api_key.get_secret_value() if settings.api_key else None
     if settings.host not in HOSTS:
         raise ConfigurationError(f"TWIN_HOST is {settings.host!r}; the serving API can bind to {', '.join(HOSTS)}.")
-    if settings.host not in LOOPBACK and not key:
+    clients = None if private else ClientStore(settings.clients_file)
+    keys = Keys(key, clients, open_without=settings.host in LOOPBACK)
+    if settings.host not in LOOPBACK and not key and not (clients and clients.list()):
         raise ConfigurationError(
-            f"TWIN_HOST is {settings.host}, which others can reach: set TWIN_API_KEY, or bind to 127.0.0.1."
+            f"TWIN_HOST is {settings.host}, which others can reach: set TWIN_API_KEY, give out a key with `twin key "
+            "add`, or bind to 127.0.0.1."
         )
     server = LitServer(
         ChatAPI(settings, candidate),
@@ -69,7 +78,7 @@ def create_server(
         # The worker keeps each request's time; LitServe's limit is for loops of its own.
         timeout=False,
         healthcheck_path="/ready",
-        middlewares=[(Guard, {"api_key": key})],
+        middlewares=[(Guard, {"keys": keys})],
         restart_workers=True,
     )
     # Its MCP works with the package fastmcp alone and fails where it finds mcp, which ours is made with.
@@ -77,7 +86,7 @@ def create_server(
     # LitServe keeps uploads in memory so that they can be pickled to workers; ours never go there.
     MultiPartParser.spool_max_size = 1024 * 1024
     add_error_answers(server.app)
-    add_routes(server.app, settings, candidate)
+    add_routes(server.app, settings, candidate, keys.internal)
     server.app.include_router(metrics_routes())
     server.app.add_middleware(Traffic, draining=draining or Draining())
     # What runs has had its time to finish before LitServe ends its processes.
@@ -85,7 +94,7 @@ def create_server(
     return server
 
 
-def serve(settings: Settings, candidate: tuple[str, str] | None = None) -> None:
+def serve(settings: Settings, candidate: tuple[str, str] | None = None, *, private: bool = False) -> None:
     """Serve until SIGINT, or until SIGTERM and the end of what runs then.
 
     Raises ConfigurationError where the address cannot be bound.
@@ -94,7 +103,7 @@ def serve(settings: Settings, candidate: tuple[str, str] | None = None) -> None:
 
     check_port(settings.host, settings.port)
     draining = Draining()
-    server = create_server(settings, candidate, draining)
+    server = create_server(settings, candidate, draining, private=private)
     _end_by_signals(draining, settings.serving_drain_seconds)
     _end_with_web_process()
     server.run(
@@ -172,6 +181,8 @@ def running_server(
     settings: Settings,
     candidate: tuple[str, str] | None = None,
     progress: Callable[[str], None] | None = None,
+    *,
+    private: bool = True,
 ) -> Iterator[str]:
     """A server in a process of its own on a free loopback port; yields its base URL and ends it afterwards.
 
@@ -191,7 +202,9 @@ def running_server(
         )
         try:
             assert child.stdin is not None
-            child.stdin.write(json.dumps({"settings": _plain(settings), "candidate": candidate}).encode() + b"\n")
+            child.stdin.write(
+                json.dumps({"settings": _plain(settings), "candidate": candidate, "private": private}).encode() + b"\n"
+            )
             child.stdin.flush()
             _wait_for_health(url, child, log, progress)
             yield url
@@ -269,7 +282,9 @@ def main() -> None:
     candidate = order["candidate"]
     try:
         _end_with_stdin()
-        serve(Settings(**order["settings"]), (candidate[0], candidate[1]) if candidate else None)
+        serve(
+            Settings(**order["settings"]), (candidate[0], candidate[1]) if candidate else None, private=order["private"]
+        )
     except ConfigurationError as error:
         sys.exit(str(error))
 

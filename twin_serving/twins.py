@@ -6,11 +6,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from fastapi import APIRouter, File, UploadFile
+from fastapi import APIRouter, File, Request, UploadFile
 
 from twin_assets.core.authors import Author
 from twin_assets.core.errors import InputError
 from twin_assets.core.workspace import Workspace
+from twin_serving.permission import principal_of
 from twin_serving.schemas import DecisionRequest, NamesRequest, ScheduleRequest, SourceRequest, TwinRequest
 
 NANO_NOTICE = (
@@ -37,9 +38,9 @@ def twin_routes(workspace: Workspace) -> APIRouter:
         return {"platforms": [{name: getattr(p, name) for name in names} for p in PLATFORMS.values()]}
 
     @router.get("/models")
-    def models() -> dict[str, Any]:
+    def models(http: Request) -> dict[str, Any]:
         """OpenAI's list of models: the authors that have an approved version."""
-        served = ((author, workspace.registry.approved(author.id)) for author in workspace.authors.list())
+        served = ((author, workspace.registry.approved(author.id)) for author in _visible(workspace, http))
         return {
             "object": "list",
             "data": [
@@ -57,9 +58,9 @@ def twin_routes(workspace: Workspace) -> APIRouter:
         }
 
     @router.get("/twins")
-    def twins() -> dict[str, Any]:
-        """Every author with counts and what serves them."""
-        return {"twins": [_summary(workspace, author) for author in workspace.authors.list()]}
+    def twins(http: Request) -> dict[str, Any]:
+        """Every author that the key is for, with counts and what serves them."""
+        return {"twins": [_summary(workspace, author) for author in _visible(workspace, http)]}
 
     @router.post("/twins", status_code=201)
     def add_twin(request: TwinRequest) -> dict[str, Any]:
@@ -148,6 +149,11 @@ def twin_routes(workspace: Workspace) -> APIRouter:
         return {"platform": added.platform, "location": added.location}
 
     return router
+
+
+def _visible(workspace: Workspace, http: Request) -> list[Author]:
+    principal = principal_of(http)
+    return [author for author in workspace.authors.list() if principal.may_see(author.id)]
 
 
 def decision_routes(workspace: Workspace) -> APIRouter:

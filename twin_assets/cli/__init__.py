@@ -14,7 +14,7 @@ from twin_assets.core.errors import TwinError
 # Each adds its commands when it is imported, and `twin --help` shows them in this order.
 # isort: off
 from twin_assets.cli import authors, pipeline, drafts, voice, models, training  # noqa: F401
-from twin_assets.cli import rules, lineage, warehouse, dataset, operations  # noqa: F401
+from twin_assets.cli import rules, lineage, warehouse, dataset, keys, operations  # noqa: F401
 # isort: on
 
 __all__ = ["app", "main"]
