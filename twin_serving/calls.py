@@ -39,6 +39,7 @@ class Calls:
         self.rows = rows
         self.queue = queue
         self.open: dict[uuid.UUID, tuple[Call, int]] = {}
+        self.promised = 0  # places of choices that begin when the first has told its version
         self._ends: deque[float] = deque(maxlen=RECENT)
         self._first_texts: deque[float] = deque(maxlen=RECENT)
         self._scaling = Scaling()
@@ -50,20 +51,23 @@ class Calls:
     @property
     def load(self) -> Load:
         """How busy this server is."""
-        busy = len(self.open)
+        busy = len(self.open) + self.promised
         slow = sorted(self._first_texts)[len(self._first_texts) // 2] if self._first_texts else 0.0
         return Load(min(busy, self.rows), max(0, busy - self.rows), self.rows, slow)
 
-    def admit(self, count: int) -> None:
-        """Raise HTTPException 429, with the seconds after which to come again, where so many more are too many."""
-        if len(self.open) + count > self.rows + self.queue:
-            seconds = retry_after(len(self.open), list(self._ends), time.monotonic())
+    def admit(self, count: int) -> "Call":
+        """Places for so many generations; raises HTTPException 429 with the seconds after which to come again."""
+        busy = len(self.open) + self.promised
+        if busy + count > self.rows + self.queue:
+            seconds = retry_after(busy, list(self._ends), time.monotonic())
             raise HTTPException(
                 429,
-                f"{len(self.open)} answers are being written or wait, which is as many as this server takes; "
+                f"{busy} answers are being written or wait, and this server takes {self.rows + self.queue}; "
                 f"ask again in {seconds} s.",
                 {"Retry-After": str(seconds)},
             )
+        self.promised += count
+        return Call(self, count)
 
     def begin(self, call: "Call", request: Any, index: int) -> uuid.UUID:
         """Send a generation to the worker."""
@@ -71,6 +75,7 @@ class Calls:
             self.spec.response_buffer[CHANNEL] = ResponseBufferItem(event=asyncio.Event(), response_queue=_Hub(self))
             self._watch = asyncio.create_task(self._look())
         uid = uuid.uuid4()
+        self.promised -= 1
         self.open[uid] = (call, index)
         self.spec.request_queue.put((self.spec.response_queue_id, uid, time.monotonic(), request))
         return uid
@@ -134,8 +139,9 @@ def retry_after(ahead: int, ends: list[float], now: float) -> int:
 class Call:
     """The generations of one HTTP request: one for each choice."""
 
-    def __init__(self, calls: Calls) -> None:
+    def __init__(self, calls: Calls, promised: int) -> None:
         self.calls = calls
+        self._promised = promised
         self._pieces: asyncio.Queue[tuple[int, Reply]] = asyncio.Queue()
         self._asked: dict[int, float] = {}
         self._first: dict[int, float] = {}
@@ -158,6 +164,7 @@ class Call:
         """Ask for a choice."""
         self._asked[index] = time.monotonic()
         self._uids.append(self.calls.begin(self, request, index))
+        self._promised -= 1
         self._running += 1
 
     def put(self, index: int, piece: Reply) -> float | None:
@@ -179,6 +186,8 @@ class Call:
         """End what still runs."""
         for uid in self._uids:
             self.calls.end(uid)
+        self.calls.promised -= self._promised
+        self._promised = 0
         if self._watch is not None:
             self._watch.cancel()
 

@@ -74,8 +74,7 @@ class ChatSpec(OpenAISpec):  # type: ignore[misc]
     # The annotations of this method are FastAPI's: it must stay free of `from __future__ import annotations`.
     async def chat_completion(self, request: ChatRequest, http: Request) -> Response:
         """Answer a chat request, whole or as server-sent events."""
-        self.calls.admit(request.n)
-        call = Call(self.calls)
+        call = self.calls.admit(request.n)
         try:
             call.watch(http.receive)
             call.begin(request, 0)
