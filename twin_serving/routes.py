@@ -15,6 +15,7 @@ from twin_assets.core.workspace import Workspace
 from twin_assets.settings import Settings
 from twin_serving.chat_stream import OwnChat
 from twin_serving.composer import Composer
+from twin_serving.composing import composing_routes
 from twin_serving.lineage import lineage_routes
 from twin_serving.releases import release_routes
 from twin_serving.schemas import SearchRequest
@@ -22,7 +23,6 @@ from twin_serving.server import PROCESS_HEADER
 from twin_serving.twins import decision_routes, twin_routes
 from twin_serving.voice import voice_routes
 from twin_serving.worker import end_with_parent
-from twin_serving.writing import writing_routes
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ def add_routes(app: FastAPI, settings: Settings, candidate: tuple[str, str] | No
     app.include_router(voice_routes(workspace))
     composer = Composer(workspace, OwnChat(f"http://127.0.0.1:{settings.port}", api_key=own_key), candidate)
     app.include_router(_search(workspace))
-    app.include_router(writing_routes(workspace, composer))
+    app.include_router(composing_routes(workspace, composer))
     app.title, app.version = "LLM Twin", "1"
     _run_while_serving(app, workspace, composer)
 

@@ -1,0 +1,78 @@
+"""The routes of writing: composing, also as it happens; what was composed before; feedback."""
+
+import json
+import logging
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import anyio
+from fastapi import APIRouter, Query
+from fastapi.responses import StreamingResponse
+from pydantic import AwareDatetime
+from starlette.concurrency import run_in_threadpool
+
+from twin_assets.core.errors import TwinError
+from twin_assets.core.workspace import Workspace
+from twin_serving import history
+from twin_serving.answers import error_body, status_of
+from twin_serving.composer import WAITING, Composer, Event
+from twin_serving.schemas import ComposeRequest, FeedbackRequest
+
+logger = logging.getLogger(__name__)
+
+
+def composing_routes(workspace: Workspace, composer: Composer) -> APIRouter:
+    """Routes under /v1."""
+    router = APIRouter(prefix="/v1", tags=["writing"])
+
+    @router.post("/compose", response_model=None)
+    def compose(request: ComposeRequest) -> dict[str, Any] | StreamingResponse:
+        """Drafts with receipts, best first; with stream=true as server-sent events while they are made."""
+        if not request.stream:
+            return composer.compose(request)
+        events = composer.events(request)
+        first = next(events)  # what is wrong with the request is said by the status, before anything streams
+        return StreamingResponse(_stream(first, events), media_type="text/event-stream")
+
+    @router.post("/feedback", status_code=201)
+    def feedback(request: FeedbackRequest) -> dict[str, str]:
+        """Keep what the author thinks of a draft, what it became, or that it was taken."""
+        return {"feedback_id": history.keep_feedback(workspace, request)}
+
+    @router.get("/twins/{author_id}/compositions")
+    def compositions(
+        author_id: str, limit: int = Query(20, ge=1, le=100), before: AwareDatetime | None = None
+    ) -> dict[str, Any]:
+        """What was composed for an author, newest first."""
+        return {"compositions": history.compositions(workspace, author_id, limit, before)}
+
+    @router.get("/twins/{author_id}/compositions/{trace_id}")
+    def composition(author_id: str, trace_id: str) -> dict[str, Any]:
+        """One answer as it was, each draft with its latest feedback."""
+        return history.composition(workspace, author_id, trace_id)
+
+    return router
+
+
+async def _stream(first: Event, events: Iterator[Event]) -> AsyncIterator[str]:
+    """The events in their form; ends what is being written when the client goes."""
+    try:
+        event: Event | None = first
+        while event is not None:
+            yield _sent(event)
+            event = await run_in_threadpool(next, events, None)
+    except TwinError as error:
+        yield _sent(("error", error_body(str(error), status_of(error))))
+    except Exception:
+        logger.exception("composing failed")
+        yield _sent(("error", error_body("The server failed on this request; its log says why.", 500)))
+    finally:
+        with anyio.CancelScope(shield=True):
+            await run_in_threadpool(events.close)  # type: ignore[attr-defined]
+
+
+def _sent(event: Event) -> str:
+    """A server-sent event; a comment where there is nothing to tell, by which a client that has gone is noticed."""
+    if event == WAITING:
+        return ": working\n\n"
+    return f"event: {event[0]}\ndata: {json.dumps(event[1], ensure_ascii=False, default=str)}\n\n"
