@@ -96,6 +96,7 @@ def clean_settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No setting of the person who runs the tests reaches a test, and none of a test's reaches the next."""
     for name in [name for name in os.environ if name.startswith("TWIN_")]:
         monkeypatch.delenv(name)
+    monkeypatch.setenv("TWIN_ENGINE", "reference")  # no deployment of a test exports a model unless it wants to
     get_settings.cache_clear()
     yield
     get_settings.cache_clear()

@@ -172,6 +172,20 @@ class Settings(BaseSettings):
     adapter_memory_mb: int = Field(
         default=1000, ge=0, description="Adapters on one base stay loaded up to this size together."
     )
+    engine: Literal["auto", "reference"] = Field(
+        default="auto",
+        description="What computes answers: auto (the fastest that is there: vLLM, an exported model) or the reference.",
+    )
+    export_memory_mb: int = Field(default=2000, ge=0, description="Exported models stay loaded up to this size.")
+    generator_url: str | None = Field(
+        default=None, description="OpenAI-compatible endpoint (…/v1) that writes drafts where no model does."
+    )
+    generator_model: str = Field(default="default", description="Name of the model asked there.")
+    generator_key: SecretStr | None = None
+    generator: Literal["fallback", "always"] = Field(
+        default="fallback", description="Whether it writes for authors without an approved model, or for all."
+    )
+    generator_context: int = Field(default=8192, ge=512, description="Tokens its prompts and answers may have together.")
     serving_url: str = Field(default="http://127.0.0.1:8100", description="Where clients find the serving API.")
     dagster_url: str = Field(default="http://127.0.0.1:3000", description="Where the page finds Dagster's webserver.")
     mlflow_ui_url: str = Field(default="http://127.0.0.1:5000", description="Where the page links MLflow's UI.")
