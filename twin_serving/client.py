@@ -118,9 +118,28 @@ class TwinClient:
         """The author's trainings with their parameters, figures and losses."""
         return self._request("GET", f"{_twin(author)}/experiments")
 
-    def preflight(self, author: str) -> dict[str, Any]:
-        """What a training would take now, and whether it fits."""
-        return self._request("GET", f"{_twin(author)}/preflight")
+    def preflight(self, author: str, base: str | None = None, settings: dict[str, Any] | None = None) -> dict[str, Any]:
+        """What a training takes here: machine and estimates (base, method, memory_gib, minutes, disk_gib, fits, reason,
+        nearest), for one base (a size such as "7B", a hub id …) or every size."""
+        return self._request("POST", f"{_twin(author)}/preflight", json={"base": base, "settings": settings or {}})
+
+    def dataset(self, author: str, limit: int = 20) -> dict[str, Any]:
+        """What is learned from now: version, samples, by_split, by_form, left_out, preferences; and its versions."""
+        return self._request("GET", f"{_twin(author)}/dataset", params={"limit": limit})
+
+    def exclusions(self, author: str) -> list[dict[str, Any]]:
+        """What is kept out of datasets: kind ("document" or "target"), value, note, excluded_at."""
+        return list(self._request("GET", f"{_twin(author)}/dataset/exclusions")["exclusions"])
+
+    def exclude(self, author: str, document_id: str, note: str = "") -> list[dict[str, Any]]:
+        """Keep a document or sample (by id or address) out of datasets; returns the new exclusions."""
+        body = {"document_id": document_id, "note": note}
+        return list(self._request("POST", f"{_twin(author)}/dataset/exclusions", json=body)["excluded"])
+
+    def include(self, author: str, document_id: str) -> int:
+        """Take an exclusion back; returns how many were."""
+        parameters = {"document_id": document_id}
+        return int(self._request("DELETE", f"{_twin(author)}/dataset/exclusions", params=parameters)["included"])
 
     def monitoring(self, author: str, days: int = 30) -> dict[str, Any]:
         """Traffic, latency, drift and the last traces of the last days."""

@@ -73,36 +73,44 @@ def experiments_(author: AuthorArgument, as_json: Json = False) -> None:
 
 
 @app.command()
-def preflight(author: AuthorArgument, settings: SetOption = None, as_json: Json = False) -> None:
-    """Say what memory, time and disk training takes here, for the author's data and every size of model."""
-    from twin_assets.core.datasets import load_dataset
-    from twin_assets.core.training.plan import workload_of
-    from twin_assets.core.training.preflight import GIB, SHAPES, Machine, preflight
-    from twin_assets.core.training.recipes import BY_SIZE, changed
+def preflight(
+    author: AuthorArgument,
+    base: Annotated[
+        str | None, typer.Option(help="A size such as 7B, a hub id, a folder or auto; every size where left out.")
+    ] = None,
+    settings: SetOption = None,
+    as_json: Json = False,
+) -> None:
+    """Say what memory, time and disk training takes here, for the author's data."""
+    from dataclasses import asdict
 
-    workspace = open_workspace()
-    dataset = load_dataset(workspace.lake, workspace.authors.get(author).id)
-    machine = Machine.measure(workspace.settings.models_folder)
-    changes = {**workspace.settings.training_recipe, **{name: values[0] for name, values in _grid(settings).items()}}
-    rows = []
-    for name, _, recipe in BY_SIZE:
-        asked = changed(recipe, changes)
-        found = preflight(SHAPES[name], workload_of(dataset, asked), machine)
-        rows.append(
-            {
-                "size": name, "method": asked.method, "memory GiB": round(found.memory / GIB, 1),
-                "minutes": round(found.seconds / 60, 1), "disk GiB": round(found.disk / GIB, 1),
-                "fits": found.ok, "why not": found.reason, "what would": found.nearest,
-            }
-        )  # fmt: skip
+    from twin_assets.core.training.forecast import forecast
+    from twin_assets.core.training.preflight import GIB
+
+    changes = {name: values[0] for name, values in _grid(settings).items()}
+    machine, found = forecast(open_workspace(), author, base, changes)
     title = f"on this {machine.device} with {machine.memory / GIB:.0f} GiB free (estimates)"
-    answer(rows, as_json, lambda values: table(values, title))
+
+    def show(rows: list[dict[str, Any]]) -> None:
+        shown = ("base", "method", "memory_gib", "minutes", "disk_gib", "fits")
+        table([{name.replace("_gib", " GiB"): row[name] for name in shown} for row in rows], title)
+        for row in rows:
+            if not row["fits"]:
+                typer.echo(f"{row['base']}: {row['reason']}. {row['nearest']}")
+
+    answer([asdict(each) for each in found], as_json, show)
 
 
 def _line(row: dict[str, Any]) -> dict[str, Any]:
-    columns = (
-        "base_model", "method", "rank", "learning_rate", "epochs", "validation_loss", "held_out_loss", "steps",
-        "seconds", "trained_parameters", "version", "status",
-    )  # fmt: skip
-    rounded = {name: round(row[name], 4) if isinstance(row[name], float) else row[name] for name in columns}
-    return {"dataset": row["dataset_version"][:8], **rounded}
+    """A training in a line that fits a terminal; --json has everything."""
+    return {
+        "data": row["dataset_version"][:6], "base": str(row["base_model"]).rstrip("/").rsplit("/", 1)[-1],
+        "method": row["method"], "rank": row["rank"], "rate": f"{float(row['learning_rate'] or 0):g}",
+        "validation": _short(row["validation_loss"]), "held out": _short(row["held_out_loss"]),
+        "steps": _short(row["steps"]), "s": _short(row["seconds"]),
+        "version": " ".join(filter(None, (row["version"], row["status"]))),
+    }  # fmt: skip
+
+
+def _short(figure: float | None) -> str:
+    return "" if figure is None else f"{figure:.4g}"
