@@ -16,6 +16,7 @@ from twin_assets.settings import Settings
 from twin_serving.chat_stream import OwnChat
 from twin_serving.composer import Composer
 from twin_serving.composing import composing_routes
+from twin_serving.datasets import dataset_routes, document_routes
 from twin_serving.lineage import lineage_routes
 from twin_serving.releases import release_routes
 from twin_serving.schemas import SearchRequest
@@ -39,6 +40,8 @@ def add_routes(app: FastAPI, settings: Settings, candidate: tuple[str, str] | No
     app.include_router(release_routes(workspace))
     app.include_router(lineage_routes(workspace))
     app.include_router(voice_routes(workspace))
+    app.include_router(dataset_routes(workspace))
+    app.include_router(document_routes(workspace))
     composer = Composer(workspace, OwnChat(f"http://127.0.0.1:{settings.port}", api_key=own_key), candidate)
     app.include_router(_search(workspace))
     app.include_router(composing_routes(workspace, composer))
