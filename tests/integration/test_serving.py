@@ -27,6 +27,7 @@ from twin_serving.transformers_engine import TransformersEngines
 
 KEY = "a key for tests"
 ASK = [{"role": "user", "content": "Write about tests."}]
+ROWS, QUEUE = 4, 8
 GREEDY = {"max_tokens": 12, "temperature": 0.0}
 
 
@@ -34,7 +35,16 @@ GREEDY = {"max_tokens": 12, "temperature": 0.0}
 def deployed(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """Ann has two model versions, the first approved; Ben has none."""
     home = tmp_path_factory.mktemp("home")
-    workspace = Workspace(Settings(home=home, api_key=KEY, allowed_hosts="127.0.0.1"))
+    workspace = Workspace(
+        Settings(
+            home=home,
+            api_key=KEY,
+            allowed_hosts="127.0.0.1",
+            serving_rows=ROWS,
+            serving_queue=QUEUE,
+            adapter_memory_mb=1,
+        )
+    )
     workspace.authors.save(Author(id="ann", name="Ann Example"))
     workspace.authors.save(Author(id="ben", name="Ben Example"))
     base = make_base(home / "made" / "base")
@@ -189,6 +199,75 @@ def test_a_switch_of_version_under_load_fails_no_request_and_mixes_none(
     assert {served for served, _ in seen} == {"ann@1", "ann@2"}
 
 
+def figures(url: str) -> dict[str, float]:
+    """The server's metrics by name and labels."""
+    lines = httpx.get(f"{url}/metrics", headers={"X-API-Key": KEY}).text.splitlines()
+    return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))}
+
+
+def test_beyond_the_queue_clients_are_told_when_to_come_again_and_the_others_are_answered(
+    url: str, client: openai.OpenAI
+) -> None:
+    refused: list[openai.RateLimitError] = []
+    answered: list[str | None] = []
+
+    def ask() -> None:
+        try:
+            answer = client.chat.completions.create(model="ann", messages=ASK, max_tokens=200, n=4, temperature=1.0)
+            answered.extend(choice.finish_reason for choice in answer.choices)
+        except openai.RateLimitError as error:
+            refused.append(error)
+
+    askers = [threading.Thread(target=ask) for _ in range(9)]
+    for asker in askers:
+        asker.start()
+    for asker in askers:
+        asker.join()
+    assert len(answered) + 4 * len(refused) == 36
+    assert len(answered) >= ROWS + QUEUE
+    assert set(answered) <= {"stop", "length"}
+    assert all(1 <= int(error.response.headers["Retry-After"]) <= 60 for error in refused)
+    assert "ask again in" in str(refused[0])
+    counted = figures(url)
+    assert counted['twin_requests_total{method="POST",route="/v1/chat/completions",status="429"}'] == len(refused)
+    assert counted["twin_running"] == counted["twin_queue_length"] == 0
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_answer_nobody_waits_for_ends(url: str, stream: bool) -> None:
+    asked = {"model": "ann", "messages": ASK, "max_tokens": 400, "n": 8, "stream": stream}
+    headers = {"X-API-Key": KEY}
+    if stream:
+        with httpx.stream("POST", f"{url}/v1/chat/completions", json=asked, headers=headers, timeout=60) as response:
+            next(response.iter_lines())
+    else:
+        with pytest.raises(httpx.ReadTimeout):
+            httpx.post(f"{url}/v1/chat/completions", json=asked, headers=headers, timeout=0.3)
+    until(lambda: figures(url)["twin_running"] == 0)
+    written = figures(url)['twin_tokens_total{author="ann",kind="written"}']
+    short = httpx.post(f"{url}/v1/chat/completions", json={**asked, **GREEDY, "n": 1, "stream": False}, headers=headers)
+    assert short.status_code == 200
+    # Those that were broken off never ended, so that they were not counted.
+    assert figures(url)['twin_tokens_total{author="ann",kind="written"}'] == written + GREEDY["max_tokens"]
+
+
+def test_metrics_tell_what_happened_and_nothing_of_what_was_said(url: str, client: openai.OpenAI) -> None:
+    client.chat.completions.create(model="ann", messages=[{"role": "user", "content": "A private word."}], **GREEDY)
+    with pytest.raises(openai.NotFoundError):
+        client.chat.completions.create(model="zoe-who-is-none", messages=ASK)
+    counted = figures(url)
+    for name in (
+        "twin_queue_seconds",
+        "twin_first_token_seconds",
+        "twin_tokens_per_second",
+        "twin_adapter_swap_seconds",
+    ):
+        assert counted[f"{name}_count"] > 0
+    assert counted["twin_adapter_swaps_total"] >= 1
+    assert {name.split("{")[0] for name in counted} >= {"twin_retrieval_seconds_count", "twin_wanted_replicas"}
+    assert not [name for name in counted if "private" in name or "zoe" in name or KEY in name]
+
+
 def test_a_server_that_cannot_start_says_why(deployed: Workspace, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     taken = int(url.rsplit(":", 1)[1])
     monkeypatch.setattr(twin_serving.server, "free_port", lambda: taken)
@@ -237,4 +316,23 @@ def test_a_candidate_serves_instead_and_nothing_outlives_its_owner(
         assert len(started) >= 4  # server, manager, worker, web process
         owner.send_signal(signal.SIGKILL)
     _, alive = psutil.wait_procs(started, timeout=60)
+    assert alive == []
+
+
+def test_told_to_end_the_server_finishes_what_runs_and_takes_no_more(url: str, client: openai.OpenAI) -> None:
+    process = psutil.Process(int(httpx.get(f"{url}/health").headers["X-Serving-Process"]))
+    started = process.children(recursive=True)
+    options = {"model": "ann", "messages": ASK, "max_tokens": 400, "temperature": 1.0, "n": ROWS + QUEUE - 4}
+    stream = client.chat.completions.create(stream=True, stream_options={"include_usage": True}, **options)
+    next(iter(stream))
+    process.send_signal(signal.SIGTERM)
+    headers = {"X-API-Key": KEY}
+    until(lambda: httpx.get(f"{url}/ready", headers=headers).status_code == 503)
+    assert "draining" in httpx.get(f"{url}/ready", headers=headers).json()["error"]["message"]
+    refused = httpx.post(f"{url}/v1/chat/completions", json={"model": "ann", "messages": ASK}, headers=headers)
+    assert (refused.status_code, refused.headers["Retry-After"]) == (503, "5")
+    *chunks, usage = list(stream)
+    assert sum(chunk.choices[0].finish_reason is not None for chunk in chunks) == options["n"]
+    assert usage.usage.completion_tokens > options["n"]
+    _, alive = psutil.wait_procs([process, *started], timeout=60)
     assert alive == []

@@ -1,0 +1,151 @@
+"""What decides who is served when: the worker's loop, places in the queue, the rule of scaling, labels of metrics."""
+
+import queue
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from fastapi import HTTPException
+from litserve.transport.process_transport import MPQueueTransport
+
+from twin_serving import metrics
+from twin_serving.calls import Calls, retry_after
+from twin_serving.loop import CANCEL, CHANNEL, ConcurrentLoop
+from twin_serving.scaling import DOWN_SECONDS, MOST, Load, Scaling, wanted
+
+Piece = dict[str, Any]
+
+
+class Api:
+    """Answers a request, which is a list of words, word by word; "wait" waits, "fail" fails."""
+
+    def __init__(self) -> None:
+        self.closed: queue.Queue[str] = queue.Queue()
+        self.go_on = threading.Event()
+        self.running = 0
+
+    def predict(self, request: list[str], asked: float) -> Iterator[Piece]:
+        self.running += 1
+        try:
+            for word in request:
+                if word == "wait":
+                    self.go_on.wait(30)
+                if word == "fail":
+                    raise HTTPException(418, "It failed.")
+                if word == "break":
+                    raise RuntimeError("a secret detail")
+                yield {"content": word, "asked": asked}
+        finally:
+            self.running -= 1
+            self.closed.put(request[0])
+
+
+class Worker:
+    """The loop in a thread, with the queues LitServe would give it."""
+
+    def __init__(self, rows: int) -> None:
+        self.api = Api()
+        self.requests: queue.Queue[Any] = queue.Queue()
+        self.messages: queue.Queue[Any] = queue.Queue()
+        self.loop = ConcurrentLoop(rows)
+        self.loop._worker_id = 0
+        arguments = (self.api, "cpu", 0, self.requests, MPQueueTransport(None, [self.messages]), {}, None)
+        threading.Thread(target=self.loop, args=arguments, daemon=True).start()
+
+    def ask(self, *words: str) -> uuid.UUID:
+        uid = uuid.uuid4()
+        self.requests.put((0, uid, time.monotonic(), list(words)))
+        return uid
+
+    def pieces(self, count: int) -> list[tuple[uuid.UUID, Piece]]:
+        found: list[tuple[uuid.UUID, Piece]] = []
+        while len(found) < count:
+            channel, (pieces, *_) = self.messages.get(timeout=30)
+            assert channel == CHANNEL
+            found += pieces
+        return found
+
+
+@pytest.fixture
+def worker() -> Iterator[Worker]:
+    made = Worker(2)
+    yield made
+    made.api.go_on.set()
+
+
+def test_requests_run_at_once_up_to_the_rows_and_a_cancelled_one_is_closed(worker: Worker) -> None:
+    first, second = worker.ask("first", "wait", "end"), worker.ask("second", "wait", "end")
+    third, fourth = worker.ask("third", "end"), worker.ask("fourth")
+    assert {uid for uid, _ in worker.pieces(2)} == {first, second}
+    assert worker.api.running == 2
+    for uid in (second, third):  # one that runs and one that waits
+        worker.requests.put((0, uid, 0.0, CANCEL))
+    while not (worker.requests.empty() and worker.messages.empty()):
+        time.sleep(0.01)
+    worker.api.go_on.set()
+    assert {worker.api.closed.get(timeout=30) for _ in range(3)} == {"first", "second", "fourth"}
+    assert {uid: piece["content"] for uid, piece in worker.pieces(3)} == {first: "end", fourth: "fourth"}
+
+
+def test_errors_keep_their_status_and_unforeseen_ones_their_details_to_the_log(worker: Worker) -> None:
+    worker.ask("fail")
+    assert worker.pieces(1)[0][1] == {"error": "It failed.", "status": 418}
+    worker.ask("break")
+    piece = worker.pieces(1)[0][1]
+    assert piece["status"] == 500
+    assert "secret" not in piece["error"]
+
+
+class Spec:
+    """The part of LitServe's spec that calls use."""
+
+    response_queue_id = 0
+
+    def __init__(self) -> None:
+        self.request_queue: queue.Queue[Any] = queue.Queue()
+
+
+def test_beyond_rows_and_queue_nobody_is_admitted() -> None:
+    calls = Calls(Spec(), rows=2, queue=3)
+    calls.admit(5).close()
+    calls.admit(2)
+    for _ in range(2):
+        calls.open[uuid.uuid4()] = (None, 0)  # type: ignore[assignment]
+    calls.admit(1).close()
+    assert (calls.load.running, calls.load.waiting) == (2, 2)
+    with pytest.raises(HTTPException, match=r"429.*ask again in 1 s") as refused:
+        calls.admit(2)
+    assert refused.value.headers == {"Retry-After": "1"}
+
+
+def test_retry_after_follows_the_rate_at_which_answers_end() -> None:
+    assert retry_after(80, [], 10.0) == 1
+    assert retry_after(80, [float(second) for second in range(10)], 10.0) == 20
+    assert retry_after(80, [0.0, 100.0], 100.0) == 60
+
+
+@pytest.mark.parametrize(
+    ("running", "waiting", "first_text", "servers"),
+    [
+        (0, 0, 9.0, 0), (1, 0, 0.1, 1), (12, 0, 9.0, 1), (13, 0, 0.1, 2), (16, 20, 1.0, 3), (16, 1, 21.0, 5),
+        (16, 900, 1.0, MOST),
+    ],
+)  # fmt: skip
+def test_servers_wanted(running: int, waiting: int, first_text: float, servers: int) -> None:
+    assert wanted(Load(running, waiting, 16, first_text)) == servers
+
+
+def test_scaling_goes_up_at_once_and_down_when_the_load_has_stayed_down() -> None:
+    scaling = Scaling()
+    loads = [(0.0, 1), (10.0, 40), (20.0, 1), (10.0 + DOWN_SECONDS, 1), (11.0 + DOWN_SECONDS, 1), (400.0, 20)]
+    counts = [scaling.update(Load(min(16, busy), max(0, busy - 16), 16, 0.1), now) for now, busy in loads]
+    assert counts == [1, 4, 4, 4, 1, 2]
+
+
+def test_authors_beyond_the_bound_share_a_label(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics, "_authors", {f"a{number}" for number in range(metrics.MOST_AUTHORS)})
+    assert metrics.author_label("a7") == "a7"
+    assert metrics.author_label("late") == metrics.OTHERS
