@@ -158,6 +158,12 @@ class Settings(BaseSettings):
         default=None, description="Address that is told of failed runs; may hold a token, so it is kept out of logs."
     )
 
+    keep_prompts: bool = Field(
+        default=False, description="Whether traces in MLflow hold prompts and texts; without, steps and figures alone."
+    )
+    input_price: float = Field(default=0.0, ge=0, description="Price of a million tokens that served models read.")
+    output_price: float = Field(default=0.0, ge=0, description="Price of a million tokens that they write.")
+
     host: str = Field(default="127.0.0.1", description="Address the serving API binds to.")
     port: int = Field(default=8100, description="Port of the serving API.")
     api_key: SecretStr | None = Field(default=None, description="Asked of clients when not bound to loopback.")
@@ -174,7 +180,7 @@ class Settings(BaseSettings):
     )
     engine: Literal["auto", "reference"] = Field(
         default="auto",
-        description="What computes answers: auto (the fastest that is there: vLLM, an exported model) or the reference.",
+        description="What computes answers: auto (the fastest there is: vLLM, an exported model) or the reference.",
     )
     export_memory_mb: int = Field(default=2000, ge=0, description="Exported models stay loaded up to this size.")
     generator_url: str | None = Field(
@@ -185,7 +191,7 @@ class Settings(BaseSettings):
     generator: Literal["fallback", "always"] = Field(
         default="fallback", description="Whether it writes for authors without an approved model, or for all."
     )
-    generator_context: int = Field(default=8192, ge=512, description="Tokens its prompts and answers may have together.")
+    generator_context: int = Field(default=8192, ge=512, description="Tokens its prompt and answer may have together.")
     serving_url: str = Field(default="http://127.0.0.1:8100", description="Where clients find the serving API.")
     dagster_url: str = Field(default="http://127.0.0.1:3000", description="Where the page finds Dagster's webserver.")
     mlflow_ui_url: str = Field(default="http://127.0.0.1:5000", description="Where the page links MLflow's UI.")

@@ -34,9 +34,14 @@ EngineMaker = Callable[[Path, Path | None], Engine | None]
 
 def engine_makers(settings: Settings) -> list[EngineMaker]:
     """The kinds of engines in the order they are asked; the reference engine, which can everything, is the last."""
+    from twin_serving.onnx_engine import OnnxEngines
     from twin_serving.transformers_engine import TransformersEngines
+    from twin_serving.vllm_engine import VllmEngines
 
-    return [TransformersEngines(adapter_bytes=settings.adapter_memory_mb * 1_000_000)]
+    reference = TransformersEngines(adapter_bytes=settings.adapter_memory_mb * 1_000_000)
+    if settings.engine == "reference":
+        return [reference]
+    return [VllmEngines(), OnnxEngines(settings.export_memory_mb * 1_000_000), reference]
 
 
 class EnginePool:

@@ -1,18 +1,22 @@
 """ServedModels: which model version answers for which author, and the engines behind them.
 
 Lives in the inference worker. A watcher asks the registry every few seconds; a newly approved version is loaded beside
-the one that serves and takes over between two requests. A request keeps the version it began with to its end.
+the one that serves and takes over between two requests. A request keeps the version it began with to its end. So it is
+when a version's export is ready: the next request is answered by it.
 """
 
 import logging
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from twin_assets.core.errors import ModelError, TwinError, UnknownModelError
 from twin_assets.core.workspace import Workspace
+from twin_serving.endpoint_engine import GENERATOR, generator_name, generator_of
 from twin_serving.engines import Engine, EnginePool, engine_makers
+from twin_serving.exporting import Exporter
 
 if TYPE_CHECKING:
     from twin_assets.core.registry import ModelVersion
@@ -30,22 +34,21 @@ class NoApprovedModelError(ModelError):
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """A version that answers; `name` is what answers carry: author@version."""
+    """A version that answers, or the generator; `name` is what answers carry: author@version, generator:model."""
 
     name: str
     version: str
-    base: Path
-    adapter: Path | None
-    pool: EnginePool
+    make_engine: Callable[[], Engine]
 
     @property
     def engine(self) -> Engine:
         """The engine to answer one request with, loaded where it is not. Raises ModelError."""
-        return self.pool.engine(self.base, self.adapter)
+        return self.make_engine()
 
 
 def split_model_name(model: str) -> tuple[str, str | None]:
-    """`author` or `author@version` as (author, version); version "base" is the base model without adapter."""
+    """`author` or `author@version` as (author, version); version "base" is the base model without adapter, and
+    "generator" the endpoint of TWIN_GENERATOR_URL."""
     author, _, version = model.partition("@")
     return author, version or None
 
@@ -60,16 +63,21 @@ class ServedModels:
         self.workspace = workspace
         self.candidate = candidate
         self.pool = EnginePool(engine_makers(workspace.settings))
+        self.generator = generator_of(workspace.settings)
+        self._exporter = Exporter(workspace, self._exported)
         self._current: dict[str, Served] = {}
         self._stopped = threading.Event()
 
     def start(self) -> None:
-        """Load what serves and watch the registry, in a thread of its own."""
+        """Load what serves and watch the registry, in a thread of its own; export what is approved, in another."""
+        if self.workspace.settings.engine == "auto":
+            self._exporter.start()
         threading.Thread(target=self._watch, name="registry-watch", daemon=True).start()
 
     def stop(self) -> None:
-        """End the watcher."""
+        """End the watcher and a running export."""
         self._stopped.set()
+        self._exporter.stop()
 
     def get(self, model: str) -> Served:
         """What answers for `author` or `author@version`.
@@ -78,10 +86,31 @@ class ServedModels:
         """
         author, version = split_model_name(model)
         self.workspace.authors.get(author)
+        if version == GENERATOR or (version is None and self._generates(author)):
+            return self._generated()
         if version is not None:
             return self._load(author, version)
         served = self._current.get(author)
         return served or self._refresh(author)
+
+    def _generates(self, author: str) -> bool:
+        """Whether the generator answers where no version is asked for."""
+        if self.generator is None:
+            return False
+        always = self.workspace.settings.generator == "always"
+        return always or (author not in self._current and self._wanted(author) is None)
+
+    def _generated(self) -> Served:
+        if self.generator is None:
+            raise UnknownModelError("There is no generator; set TWIN_GENERATOR_URL to an OpenAI-compatible endpoint.")
+        engine: Engine = self.generator
+        return Served(generator_name(self.workspace.settings), GENERATOR, lambda: engine)
+
+    def _exported(self, author: str, version: str) -> None:
+        """Load a version's export before the first request that it answers."""
+        current = self._current.get(author)
+        if current is not None and current.version == version:
+            _ = current.engine
 
     def _refresh(self, author: str) -> Served:
         """Make what should serve this author serve it."""
@@ -98,6 +127,8 @@ class ServedModels:
             _ = current.engine  # loaded beside the one that serves, before any request goes to it
             self._current[author] = current
             logger.warning("serving %s", current.name)
+            if self.candidate is None:
+                self._exporter.offer(author, version)
         return current
 
     def _wanted(self, author: str) -> str | None:
@@ -116,7 +147,8 @@ class ServedModels:
         else:
             model = self.workspace.registry.get(author, version)
         base, adapter = model_folders(self.workspace, model)
-        return Served(f"{author}@{version}", version, base, None if without_adapter else adapter, self.pool)
+        chosen = None if without_adapter else adapter
+        return Served(f"{author}@{version}", version, lambda: self.pool.engine(base, chosen))
 
     def _watch(self) -> None:
         # The heavy imports begin now, not with the first request.

@@ -64,16 +64,16 @@ def pieces(
         for last in tokens:
             count += 1
             held += text.add(last)
-            cut = _stop_at(held, stops)
+            cut = stop_at(held, stops)
             if cut is not None:
                 yield Piece(held[:cut], prompt_tokens, count, "stop")
                 return
-            ready = len(held) - _possible_stop(held, stops)
+            ready = len(held) - possible_stop(held, stops)
             if ready:
                 yield Piece(held[:ready], prompt_tokens, count)
                 held = held[ready:]
     held += text.rest()
-    cut = _stop_at(held, stops)
+    cut = stop_at(held, stops)
     yield Piece(held[:cut], prompt_tokens, count, "stop" if last in ends or cut is not None else "length")
 
 
@@ -102,12 +102,13 @@ class _Text:
         return str(self._tokenizer.decode(ids, skip_special_tokens=True))
 
 
-def _stop_at(text: str, stops: Sequence[str]) -> int | None:
+def stop_at(text: str, stops: Sequence[str]) -> int | None:
+    """Where the first stop string begins, None where there is none."""
     found = [position for stop in stops if (position := text.find(stop)) >= 0]
     return min(found) if found else None
 
 
-def _possible_stop(text: str, stops: Sequence[str]) -> int:
+def possible_stop(text: str, stops: Sequence[str]) -> int:
     """Length of the longest ending of the text that a stop string may still begin with."""
     lengths = (n for stop in stops for n in range(1, len(stop)) if text.endswith(stop[:n]))
     return max(lengths, default=0)
