@@ -264,6 +264,12 @@ TABLES: Mapping[str, Mapping[str, pl.DataType]] = {
         author=_TEXT, feedback_id=_TEXT, created_at=TIMESTAMP, draft_id=_TEXT, rating=_INTEGER, edited_text=_TEXT,
         comment=_TEXT, chosen=pl.Boolean,
     ),
+    # What was asked of the serving API and how it went; no text. steps: JSON list of {name, start_ms, ms}.
+    "usage": _schema(
+        author=_TEXT, trace_id=_TEXT, created_at=TIMESTAMP, kind=_TEXT, error=_TEXT, format=_TEXT,
+        milliseconds=pl.Float64, steps=_TEXT, model_version=_TEXT, drafts=_INTEGER, prompt_tokens=_INTEGER,
+        completion_tokens=_INTEGER, retrieval=pl.Float64, voice=pl.Float64,
+    ),
     # Documents that must not come back: nothing but the hash of who they were; unfinished ones are still being removed.
     "forgotten": _schema(author=_TEXT, document_id=_TEXT, asked_at=TIMESTAMP, finished_at=TIMESTAMP),
 }  # fmt: skip
