@@ -16,6 +16,7 @@ from twin_serving.formats import (
     x_length,
 )
 from twin_serving.novelty import Copied
+from twin_serving.unseen import followed
 
 # From this voice score on a text reads more like the author than like strangers.
 THEIR_VOICE = 50.0
@@ -119,6 +120,14 @@ def novelty_check(kind: str, copied: Copied, title: str) -> Check:
     if kind == "assembled":
         return Check("novelty", True, f"At most {copied.most:.0%} of it is from one published text.")
     return Check("novelty", True, f"The longest run it repeats has {copied.words} words.")
+
+
+def order_check(text: str, orders: Sequence[str], known: str) -> Check:
+    """Whether it does what a link or the text it answers wants of a model; known: what else it may say."""
+    found = followed(text, orders, known)
+    if found:
+        return Check("instructions", False, f"It follows an order to a model, not the author: “{found[0][:120]}”.")
+    return Check("instructions", True, "It follows no order that a link gives.")
 
 
 def wish_checks(text: str, language: str | None, call_to_action: str | None) -> list[Check]:

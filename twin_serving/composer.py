@@ -20,7 +20,7 @@ from twin_serving.formats import thread_parts
 from twin_serving.history import keep_composition
 from twin_serving.judging import Draft, judged
 from twin_serving.library import EmbeddingMemory, Libraries
-from twin_serving.links import LinkText, read_links
+from twin_serving.links import LinkMemory, LinkText
 from twin_serving.material import LISTED, SEARCH, SEARCHED, Material
 from twin_serving.ranking import ranked
 from twin_serving.schemas import ComposeRequest
@@ -42,6 +42,7 @@ class Composer:
         self.workspace = workspace
         self.tracer = Tracer(workspace)
         self.libraries = Libraries(workspace)
+        self.links = LinkMemory(workspace.web)
         self.drafting = Drafting(workspace, chat, candidate)
         self.embed = EmbeddingMemory(lambda texts: workspace.embedder.embed(texts))
 
@@ -65,7 +66,7 @@ class Composer:
         if request.links:
             yield _step("links", f"Reading {_counted(len(request.links), 'link')}")
         with trace.step("links"):
-            links = self._read(request)
+            links = self.links.read(request.links)
         yield from (("link", link.to_dict()) for link in links)
         yield _step("retrieval", f"Looking for what {author.name} has written on it")
         with trace.step("retrieval"):
@@ -113,12 +114,6 @@ class Composer:
             keep_composition(self.workspace, answer)
         self.tracer.record(trace, author.id, _attributes(answer))
         yield "done", answer
-
-    def _read(self, request: ComposeRequest) -> list[LinkText]:
-        if not request.links:
-            return []
-        with self.workspace.web() as web:
-            return read_links(request.links, web)
 
     def _gather(self, request: ComposeRequest, links: list[LinkText]) -> Material:
         author = self.workspace.authors.get(request.author)

@@ -12,6 +12,7 @@ from twin_serving.checks import (
     Check,
     length_check,
     novelty_check,
+    order_check,
     platform_checks,
     support_checks,
     voice_check,
@@ -77,6 +78,8 @@ def _checks(draft: Draft, material: Material, voice: float | None, copied: Copie
     request, text = material.request, draft.text
     title = material.library.documents[copied.document_id].title if copied.document_id else ""
     own = material.voice.problems(text)
+    # What the prompt and the author's own texts say is no order of somebody else's.
+    known = "\n".join([request.prompt, request.call_to_action or "", *(hit.text for hit in material.hits)])
     checks = [
         Check("empty", bool(text), "There is a text." if text else "There is no text."),
         *platform_checks(request.format, text, draft.parts),
@@ -85,6 +88,7 @@ def _checks(draft: Draft, material: Material, voice: float | None, copied: Copie
         novelty_check(draft.kind, copied, title),
         voice_check(voice),
         Check("author's rules", not own, " ".join(own) or "Nothing in it that you never want to say."),
+        order_check(text, material.orders, known),
         *wish_checks(text, request.language, request.call_to_action),
     ]
     return [check for check in checks if check is not None]

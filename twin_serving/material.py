@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from twin_assets.core.authors import Author
-from twin_assets.core.prompts import FORMS, Wishes
+from twin_assets.core.prompts import FORMS, Wishes, broken_up
 from twin_assets.core.search_options import SearchOptions
 from twin_assets.core.voice_edits import Voice
 from twin_serving.assemble import PostStyle
@@ -12,6 +12,7 @@ from twin_serving.library import AuthorLibrary
 from twin_serving.links import LinkText
 from twin_serving.passages import OwnDocument
 from twin_serving.schemas import ComposeRequest
+from twin_serving.unseen import as_material, orders_in
 
 if TYPE_CHECKING:
     from twin_assets.core.index import Hit
@@ -44,6 +45,11 @@ class Material:
         return [link for link in self.links if link.status == "read"]
 
     @property
+    def orders(self) -> list[str]:
+        """What in the links and in the text that is answered addresses a model."""
+        return [*(order for link in self.links for order in link.orders), *orders_in(self.request.reply_to or "")]
+
+    @property
     def documents(self) -> list[OwnDocument]:
         """The documents of the passages found, the nearest first, as they may be drawn on."""
         found = self.library.in_order([hit.document_id for hit in self.hits])
@@ -71,7 +77,7 @@ class Material:
         """What the request asks beside its prompt."""
         request = self.request
         return Wishes(
-            reply_to=request.reply_to or "", length=request.length, tone=request.tone or "",
+            reply_to=as_material(request.reply_to or ""), length=request.length, tone=request.tone or "",
             audience=request.audience or "", language=request.language or "",
             call_to_action=request.call_to_action or "",
         )  # fmt: skip
@@ -79,6 +85,6 @@ class Material:
 
 def notes(material: Material) -> list[str]:
     """Notes for a model, most useful first: the links' beginnings and the author's passages by turns."""
-    links = [f"{link.title}\n{link.text}"[:4_000] for link in material.read_links]
-    own = [hit.text for hit in material.hits[:LISTED]]
+    links = [as_material(f"{link.title}\n{link.text}"[:4_000]) for link in material.read_links]
+    own = [broken_up(hit.text) for hit in material.hits[:LISTED]]
     return [*own[:2], *links, *own[2:]]

@@ -48,7 +48,7 @@ def test_one_that_fails_stops_no_other_and_the_order_stays(workspace: Workspace,
     )
     assert [link.status for link in links] == ["failed", "read", "failed", "failed", "failed"]
     assert "cannot be reached" in links[0].message
-    assert "not a page of text" in links[2].message
+    assert "is application/zip, not a text" in links[2].message
     assert links[1].url == good
     assert all(link.message for link in links if link.status == "failed")
 

@@ -4,7 +4,8 @@ Where a document's words can be, and what becomes of them:
 
 tables of the lake      its rows go, and with them every older version of the author's rows (lake_purge.py)
 drafts, feedback, pairs those that cite or quote it go
-imported exports        one that holds it is deleted: the rest of its documents is in the lake already
+imported exports        one that holds it is written anew without it, or deleted where its format does not allow that:
+                            the rest of its documents is in the lake already
 index                   published anew from what is left, since an embedded shard keeps the bytes of dropped points
 models that learned it  named, and withdrawn with their weights unless the policy is "keep"
 reports of evaluations  answers and targets that quote it go
@@ -27,6 +28,7 @@ from twin_assets.core import forgetting_traces as traces
 from twin_assets.core.corpus import same_texts
 from twin_assets.core.documents import TABLES
 from twin_assets.core.errors import ConfigurationError, InputError, LakeError
+from twin_assets.core.forgetting_exports import Exports, exports_that_hold, take_out_of_exports
 from twin_assets.core.forgetting_traces import Quotes
 from twin_assets.core.lake_purge import past_files, purge_author
 from twin_assets.core.lineage import Learner, Lineage, find_documents, keep_record, learners_among, lineages
@@ -57,9 +59,10 @@ class ForgottenDocument:
 class Forgetting:
     """What forgetting takes away, or took.
 
-    rows: by table; past_files: data files of older versions of the author's tables; files: exports, relative to the
-    home; models: versions whose datasets held any of it; withdrawn: those no longer to be served; served: the one that
-    is served then; unfinished: how many documents are of an earlier request that was interrupted.
+    rows: by table; past_files: data files of older versions of the author's tables; files: exports (relative to the
+    home) that are deleted, rewritten: those that are written anew without it; models: versions whose datasets held
+    any of it; withdrawn: those no longer to be served; served: the one that is served then; unfinished: how many
+    documents are of an earlier request that was interrupted.
     """
 
     author: str
@@ -68,6 +71,7 @@ class Forgetting:
     rows: dict[str, int] = field(default_factory=dict)
     past_files: int = 0
     files: tuple[str, ...] = ()
+    rewritten: tuple[str, ...] = ()
     models: tuple[Learner, ...] = ()
     withdrawn: tuple[str, ...] = ()
     served: str | None = None
@@ -154,13 +158,14 @@ def _plan(
     known = {row[0]: ForgottenDocument(*(value or "" for value in row)) for row in rows.iter_rows()}
     quotes = Quotes.of(lake, author, ids)
     counts = {table: number for table in TABLES if (number := len(traces.doomed(lake, author, table, ids, quotes)[1]))}
+    exports = exports_that_hold(workspace, author, ids, quotes)
     found = learners_among(lineages(workspace, author), ids)
     withdrawn = [each.version for each in found if policy != "keep" and each.how == "learned"]
     fit = [v for v in registry.history(author) if v not in withdrawn and registry.get(author, v).status != "withdrawn"]
     return Forgetting(
         author, policy, tuple(known.get(each, ForgottenDocument(each)) for each in ids), counts,
         sum(past_files(lake, table, author) for table in TABLES),
-        tuple(traces.exports_that_hold(workspace, author, ids)), tuple(found), tuple(withdrawn),
+        exports.deleted, exports.rewritten, tuple(found), tuple(withdrawn),
         fit[-1] if fit else None, len(unfinished),
     )  # fmt: skip
 
@@ -180,8 +185,7 @@ def _take_out(workspace: "Workspace", author: str, ids: Sequence[str], plan: For
     tell("reports")
     registry.scrub(author, quotes.scrubbed)
     tell("exports")
-    for name in plan.files:
-        (workspace.settings.home / name).unlink(missing_ok=True)
+    take_out_of_exports(workspace, author, ids, quotes, Exports(plan.rewritten, plan.files))
     tell("tables")
     traces.delete_rows(lake, author, ids, quotes)
     tell("index")

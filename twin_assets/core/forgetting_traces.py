@@ -1,4 +1,4 @@
-"""The traces a document leaves beside its own rows: what quotes it, exports that hold it, checkpoints, the voice."""
+"""The traces a document leaves beside its own rows: what quotes it, checkpoints, the voice."""
 
 import json
 import re
@@ -8,15 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from twin_assets.core.authors import Source
 from twin_assets.core.cleaning import with_own_text
-from twin_assets.core.documents import TABLES, content_hash
-from twin_assets.core.errors import InputError, TooLittleTextError, TwinError
+from twin_assets.core.documents import TABLES
+from twin_assets.core.errors import TooLittleTextError
 from twin_assets.core.lake import Lake
 from twin_assets.core.lake_purge import every_row
 from twin_assets.core.publication import PrivateFolder
-from twin_assets.core.sources import platform_named
-from twin_assets.core.sources.base import IMPORTS, Found, Reading, collect_export
 
 if TYPE_CHECKING:
     from twin_assets.core.workspace import Workspace
@@ -137,42 +134,6 @@ def _quoting(lake: Lake, author: str, table: str, quotes: Quotes) -> list[str]:
         for row in rows.iter_rows(named=True)
         if row.get("draft_id") in drafts or any(quotes(value) for value in row.values() if value)
     ]
-
-
-def exports_that_hold(workspace: "Workspace", author: str, ids: Sequence[str]) -> list[str]:
-    """Imported exports (relative to the home) that hold any of these documents, or cannot be read to tell.
-
-    Raises InputError where one was not read yet: deleting it would lose its other documents.
-    """
-    home, found, wanted = workspace.settings.home, [], set(ids)
-    known = workspace.authors.get(author)
-    states = workspace.lake.read("source_state", author, columns=["source", "cursor"]).rows()
-    read = {source for source, cursor in states if json.loads(cursor or "{}").get("cursor", {}).get("read")}
-    with workspace.web() as web:
-        for path in sorted((home / IMPORTS / author).glob("*/*.zip")):
-            source = Source(platform=path.parent.name, location=path.relative_to(home).as_posix())
-            reading = Reading(known, source, {}, web, workspace.settings)
-            try:
-                events = list(collect_export(reading, platform_named(source.platform)))
-            except TwinError:
-                found.append(source.location)
-                continue
-            held = {e.document.document_id for e in events if isinstance(e, Found)}
-            held |= {
-                content_hash(author, source.platform, name)
-                for e in events
-                if isinstance(e, Found)
-                for name in e.replaces
-            }
-            if held.isdisjoint(wanted):
-                continue
-            if source in known.sources and source.key not in read:
-                raise InputError(
-                    f"The export {source.location} holds it and was not read yet; run `twin collect {author}` first, "
-                    "so that nothing else in it is lost."
-                )
-            found.append(source.location)
-    return found
 
 
 def measure_voice_again(workspace: "Workspace", author: str) -> None:

@@ -1,10 +1,12 @@
 """Every prompt, and the one way they become tokens: training, evaluation and serving use the same
 template."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
+from weakref import WeakKeyDictionary
 
 Message = dict[str, str]
 
@@ -141,14 +143,51 @@ def prepare_tokenizer(tokenizer: Any) -> None:
         tokenizer.pad_token = tokenizer.eos_token
 
 
+# How templates and tokenizers mark turns: <|im_start|>, <｜User｜>, <start_of_turn>, <s>, [INST], <<SYS>>.
+TURN_MARK = (
+    r"<[|｜][^<>\n]{1,60}?[|｜]>|</?(?:s|bos|eos|pad|unk|start_of_turn|end_of_turn|turn|tool_call|tool_response)>"
+    r"|\[/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_RESULTS|TOOL_CALLS)\]|<</?SYS>>"
+)
+# And what closes the notes of a prompt.
+MATERIAL_MARKS = re.compile(rf'{TURN_MARK}|"{{3}}')
+_MARKS: "WeakKeyDictionary[Any, tuple[str, re.Pattern[str]]]" = WeakKeyDictionary()
+
+
+def broken_up(text: str, marks: "re.Pattern[str]" = MATERIAL_MARKS) -> str:
+    """A text in which no mark is left: a space stands after the first character of each."""
+    while marks.search(text):
+        text = marks.sub(lambda found: f"{found[0][:1]} {found[0][1:]}", text)
+    return text
+
+
+def marks_of(tokenizer: Any) -> "re.Pattern[str]":
+    """What would not be text to this tokenizer: its special and added tokens, and its chat template's marks."""
+    template = str(tokenizer.chat_template)
+    known = _MARKS.get(tokenizer)
+    if known is None or known[0] != template:
+        marks = {str(token) for token in tokenizer.added_tokens_decoder.values()} | set(tokenizer.all_special_tokens)
+        marks |= set(re.findall(TURN_MARK, template))
+        if template == DEFAULT_CHAT_TEMPLATE:
+            marks |= {f"<|{role}|>" for role in ("system", "user", "assistant")}
+        # Added tokens that are words or white space are what texts are made of.
+        told = sorted(
+            (mark for mark in marks if len(mark) > 2 and re.search(r"[<>\[\]|｜]", mark)), key=len, reverse=True
+        )
+        known = _MARKS[tokenizer] = template, re.compile("|".join(map(re.escape, told)) or r"(?!)")
+    return known[1]
+
+
 def render(tokenizer: Any, conversation: Sequence[Message], add_generation_prompt: bool = True) -> str:
     """The conversation as the text this tokenizer's chat template makes of it.
 
-    Templates that refuse a system role (Gemma, early Mistral) get its text at the head of the first request.
+    What is said can open no turn: a special token that stands in it is broken up. Templates that refuse a system role
+    (Gemma, early Mistral) get its text at the head of the first request.
     """
     from jinja2.exceptions import TemplateError
 
     prepare_tokenizer(tokenizer)
+    marks = marks_of(tokenizer)
+    conversation = [{**said, "content": broken_up(said["content"], marks)} for said in conversation]
     try:
         text = tokenizer.apply_chat_template(
             list(conversation), tokenize=False, add_generation_prompt=add_generation_prompt

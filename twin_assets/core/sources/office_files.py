@@ -26,10 +26,10 @@ class OfficeText:
     made_at: datetime | None
 
 
-def read_pdf(data: bytes) -> OfficeText:
+def read_pdf(data: bytes, pages: int = MOST_PAGES) -> OfficeText:
     """A PDF's text with its paragraphs put together again; "" for one that holds pictures of text.
 
-    Raises InputError where it is damaged or locked.
+    pages: how many are read. Raises InputError where it is damaged or locked.
     """
     import pypdf
 
@@ -37,7 +37,7 @@ def read_pdf(data: bytes) -> OfficeText:
         reader = pypdf.PdfReader(io.BytesIO(data), strict=False)
         if reader.is_encrypted and not reader.decrypt(""):
             raise InputError("is locked with a password; save it without one")
-        pages = [page.extract_text() or "" for page in reader.pages[:MOST_PAGES]]
+        texts = [page.extract_text() or "" for page in reader.pages[:pages]]
         facts = reader.metadata
         title = str(facts.title or "").strip() if facts else ""
         made = str(facts.get("/CreationDate", "")) if facts else ""
@@ -45,7 +45,7 @@ def read_pdf(data: bytes) -> OfficeText:
         raise
     except Exception as error:  # a damaged PDF breaks pypdf in many ways
         raise InputError(f"is a damaged PDF ({type(error).__name__})") from error
-    return OfficeText(title, reflow(pages), "text/plain", _pdf_moment(made))
+    return OfficeText(title, reflow(texts), "text/plain", _pdf_moment(made))
 
 
 def read_docx(path: Path) -> OfficeText:
