@@ -225,6 +225,10 @@ class TwinClient:
         """A version's evaluation, with the gate's reasons and what was decided."""
         return self._request("GET", f"{_twin(author)}/models/{quote(version, safe='')}/report")
 
+    def lineage(self, author: str, version: str) -> dict[str, Any]:
+        """What a version was made from: base, dataset, documents and their addresses."""
+        return self._request("GET", f"{_twin(author)}/lineage/models/{quote(version, safe='')}")
+
     def training(self, author: str) -> dict[str, Any]:
         """Whether a training would start by itself now (wanted, reason), and the rules of it and of the gate."""
         return self._request("GET", f"{_twin(author)}/training")

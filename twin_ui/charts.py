@@ -31,16 +31,16 @@ def documents_by_platform(counts: Mapping[str, int]) -> alt.Chart:
     return chart
 
 
-def losses(versions: Sequence[Mapping[str, float | str]]) -> alt.Chart:
-    """Held-out loss of each version beside its base, nats per token; rows of {"version", "model", "loss"}."""
+def losses(versions: Sequence[Mapping[str, float | str]], order: Sequence[str] = ("Tuned", "Base")) -> alt.Chart:
+    """Losses side by side, nats per token; rows of {"version", "model" (one of the order), "loss"}."""
     chart: alt.Chart = (
         alt.Chart(alt.InlineData(values=list(versions)))
         .mark_bar(cornerRadiusEnd=4)
         .encode(
             y=alt.Y("version:N", title=None, sort=None, axis=alt.Axis(ticks=False, domain=False)),
-            yOffset=alt.YOffset("model:N", sort=["Tuned", "Base"]),
-            x=alt.X("loss:Q", title="Loss on held-out writing (lower is better)"),
-            color=alt.Color("model:N", title=None, sort=["Tuned", "Base"], legend=alt.Legend(orient="top")),
+            yOffset=alt.YOffset("model:N", sort=list(order)),
+            x=alt.X("loss:Q", title="Loss (lower is better)"),
+            color=alt.Color("model:N", title=None, sort=list(order), legend=alt.Legend(orient="top")),
             tooltip=["version:N", "model:N", alt.Tooltip("loss:Q", format=".3f")],
         )
         .properties(height=len(versions) * BAR_HEIGHT + AXES_HEIGHT)
@@ -174,4 +174,51 @@ def step_times(rows: Sequence[Mapping[str, Any]]) -> alt.Chart:
         )
         .properties(height=names * 2 * BAR_HEIGHT + AXES_HEIGHT // 2)
     )  # fmt: skip
+    return chart
+
+
+def over_time(months: Sequence[Mapping[str, Any]]) -> alt.Chart:
+    """Documents of each month by platform; rows of {"month" ("2026-05"), "platform", "documents", "words"}."""
+    rows = [{**row, "platform": parts.platform_title(row["platform"]), "month": f"{row['month']}-01"} for row in months]
+    chart: alt.Chart = (
+        alt.Chart(alt.InlineData(values=rows))
+        .mark_bar(cornerRadiusEnd=2)
+        .encode(
+            x=alt.X("yearmonth(month):T", title=None, axis=alt.Axis(format="%b %Y", tickCount=8, grid=False)),
+            y=alt.Y("sum(documents):Q", title=None, axis=alt.Axis(tickCount=4, tickMinStep=1)),
+            color=alt.Color("platform:N", title=None, legend=alt.Legend(orient="top", columns=4)),
+            tooltip=["platform:N", alt.Tooltip("yearmonth(month):T", title="month"), "documents:Q", "words:Q"],
+        )
+        .properties(height=220)
+    )
+    return chart
+
+
+def lengths(rows: Sequence[Mapping[str, Any]]) -> alt.Chart:
+    """Documents by how many words they have; rows of {"category", "bin", "documents"}, the bins in order."""
+    order = list(dict.fromkeys(row["bin"] for row in rows))
+    chart: alt.Chart = (
+        alt.Chart(alt.InlineData(values=list(rows)))
+        .mark_bar(cornerRadiusEnd=2)
+        .encode(
+            x=alt.X("bin:N", sort=order, title="Words", axis=alt.Axis(labelAngle=-40)),
+            y=alt.Y("documents:Q", title=None, axis=alt.Axis(tickCount=4, tickMinStep=1)),
+            color=alt.Color("category:N", title=None, legend=alt.Legend(orient="top")),
+            tooltip=["category:N", "bin:N", "documents:Q"],
+        )
+        .properties(height=220)
+    )
+    return chart
+
+
+def vocabulary(years: Sequence[Mapping[str, Any]]) -> alt.LayerChart:
+    """Different words used so far and those new in each year; rows of {"year", "words", "distinct", "new"}."""
+    base = alt.Chart(alt.InlineData(values=[{**row, "year": str(row["year"])} for row in years]))
+    tooltip = ["year:O", *(alt.Tooltip(f"{name}:Q", format=",") for name in ("words", "distinct", "new"))]
+    year = alt.X("year:O", title=None, axis=alt.Axis(labelAngle=0))
+    known = base.mark_bar(cornerRadiusEnd=3).encode(
+        x=year, y=alt.Y("distinct:Q", title=None, axis=alt.Axis(tickCount=4)), tooltip=tooltip
+    )
+    new = base.mark_tick(thickness=3, color="#b4572a").encode(x=year, y="new:Q", tooltip=tooltip)
+    chart: alt.LayerChart = (known + new).properties(height=220)
     return chart

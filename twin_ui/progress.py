@@ -49,16 +49,28 @@ class RunPanel:
 
     def button(self, label: str, job: str, icon: str, *, primary: bool = False) -> None:
         """A button that starts a job; it waits while a run goes on that would do the same."""
+        if self.ready(label, job, icon, primary=primary):
+            self.start(job)
+            st.rerun()
+
+    def ready(self, label: str, job: str, icon: str, *, primary: bool = False) -> bool:
+        """The same button without what it does: whether it was pressed."""
         active = self._busy(job)
-        st.button(
+        return st.button(
             label,
             type="primary" if primary else "secondary",
             icon=f":material/{icon}:",
-            on_click=_start,
-            args=(job, self.author),
             disabled=active is not None,
             help=f"{JOB_TITLES[active.job]} goes on; wait for it to end." if active else None,
         )
+
+    def start(self, job: str) -> None:
+        """Start a job of the author's; what keeps it from starting is shown with the newest run."""
+        try:
+            with st.spinner("Starting…"):
+                state.pipeline().launch(job, self.author)
+        except ServingError as error:
+            st.session_state["start_problem"] = str(error)
 
     def show(self) -> None:
         """Show the newest run, live while it goes on; the whole page is renewed once it has ended."""
@@ -78,13 +90,6 @@ class RunPanel:
     def _busy(self, job: str) -> Run | None:
         rivals = COLLECTING if job == "collect" else JOB_TITLES
         return next((run for run in self.runs if run.active and run.job in rivals), None)
-
-
-def _start(job: str, author: str) -> None:
-    try:
-        state.pipeline().launch(job, author)
-    except ServingError as error:
-        st.session_state["start_problem"] = str(error)
 
 
 def _followed(run_id: str) -> Run:

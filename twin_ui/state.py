@@ -35,6 +35,12 @@ def composition(author: str, trace_id: str) -> dict[str, Any]:
     return serving().composition(author, trace_id)
 
 
+@st.cache_data(ttl=300, max_entries=16, show_spinner=False)
+def statistics(author: str, index_version: str | None, documents: int) -> dict[str, Any]:
+    """What was collected, in figures; asked for again when the index or the number of documents is another."""
+    return serving().statistics(author)
+
+
 def choose_draft(trace_id: str) -> None:
     """Put this composition into the address, so that a reload shows it again."""
     st.session_state["draft"] = st.query_params["draft"] = trace_id

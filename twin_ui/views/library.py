@@ -1,9 +1,13 @@
-"""Library: what was collected, and searching it."""
+"""Library: everything that was collected, drawn, found by meaning, listed by what it is."""
+
+from collections.abc import Mapping
+from typing import Any
 
 import streamlit as st
 
 from twin_serving.client import ServingError
 from twin_ui import charts, parts, state
+from twin_ui.views import documents
 
 CATEGORIES = {"all": "Everything", "post": "Posts", "article": "Articles", "code": "Code"}
 LIMIT = 10
@@ -20,10 +24,31 @@ def render() -> None:
             "library_books", "The library is empty", "Nothing has been collected yet.", "sources", "Go to Sources"
         )
         return
-    with parts.card("counts"):
-        left, right = st.columns([1, 2], vertical_alignment="center")
-        left.metric("Documents", f"{twin['documents']:,}")
-        right.altair_chart(charts.documents_by_platform(twin["by_platform"]), width="stretch")
+    drawn = st.container()
+    query = st.text_input(
+        "Words or an idea", key="query", bind="query-params", placeholder="what I learned from failing",
+        icon=":material/search:",
+    )  # fmt: skip
+    category = st.segmented_control(
+        "Kind",
+        list(CATEGORIES),
+        default="all",
+        required=True,
+        format_func=CATEGORIES.__getitem__,
+        label_visibility="collapsed",
+        key="kind",
+        bind="query-params",
+    )
+    wanted = None if category == "all" else category
+    if query and query.strip():
+        _search(twin, query.strip(), wanted)
+    else:
+        documents.listed(twin, wanted)
+    with drawn:
+        _drawn(twin)
+
+
+def _search(twin: Mapping[str, Any], query: str, category: str | None) -> None:
     if not twin["index_version"]:
         parts.empty(
             "manage_search",
@@ -33,30 +58,9 @@ def render() -> None:
             "Go to Sources",
         )
         return
-    _search(twin["id"])
-
-
-def _search(author: str) -> None:
-    st.subheader("Search", anchor=False)
-    query = st.text_input(
-        "Words or an idea", key="query", bind="query-params", placeholder="what I learned from failing"
-    )
-    category = st.segmented_control(
-        "Kind",
-        list(CATEGORIES),
-        default="all",
-        required=True,
-        format_func=lambda name: CATEGORIES[name],
-        label_visibility="collapsed",
-        key="kind",
-        bind="query-params",
-    )
-    if not query.strip():
-        return
     try:
         with st.spinner("Searching…"):
-            wanted = None if category == "all" else category
-            found = state.serving().search(author, query.strip(), limit=LIMIT, category=wanted)
+            found = state.serving().search(twin["id"], query, limit=LIMIT, category=category)
     except ServingError as error:
         parts.problem(error, "search")
         return
@@ -67,4 +71,20 @@ def _search(author: str) -> None:
     if not found["hits"]:
         parts.empty("search_off", "Nothing found", "Try other words, or look in everything.")
     for hit in found["hits"]:
-        parts.passage(hit)
+        documents.found(twin["id"], hit)
+
+
+def _drawn(twin: Mapping[str, Any]) -> None:
+    """The figures of the whole library, one chart at a time."""
+    with parts.card("counts"), parts.reporting("statistics"):
+        found = state.statistics(twin["id"], twin["index_version"], twin["documents"])
+        row = st.container(horizontal=True, gap="large")
+        row.metric("Documents", f"{found['documents']:,}", width="content")
+        row.metric("Words", f"{found['words']:,}", width="content")
+        row.metric("Platforms", str(len(twin["by_platform"])), width="content")
+        time, platform, length, vocabulary = st.tabs(["Over time", "By platform", "Length", "Vocabulary"])
+        time.altair_chart(charts.over_time(found["months"]), width="stretch")
+        platform.altair_chart(charts.documents_by_platform(twin["by_platform"]), width="stretch")
+        length.altair_chart(charts.lengths(found["lengths"]), width="stretch")
+        vocabulary.markdown("Different words used so far, and how many of them were new that year.")
+        vocabulary.altair_chart(charts.vocabulary(found["vocabulary"]), width="stretch")

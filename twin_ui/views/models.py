@@ -8,7 +8,7 @@ import streamlit as st
 from twin_assets.settings import get_settings
 from twin_serving.client import ServingError
 from twin_ui import charts, parts, progress, state
-from twin_ui.views import reports
+from twin_ui.views import experiments, reports, rules
 
 STATUS = {
     "approved": (":material/verified:", "green", "Approved: this one writes"),
@@ -50,6 +50,7 @@ def render() -> None:
     for model in models:
         _model(twin["id"], model)
     _after(twin["id"], models)
+    experiments.compared(twin["id"])
     _train(twin["id"])
 
 
@@ -87,6 +88,7 @@ def _model(author: str, model: Mapping[str, Any]) -> None:
         st.markdown(f"Base **{parts.plain(model['base_model'])}** · trained {parts.moment(model['created_at'])}")
         _figures(model)
         reports.report(author, version)
+        reports.lineage(author, version)
         if status != "approved":
             _decide(author, model)
 
@@ -157,7 +159,6 @@ def _after(author: str, models: Sequence[Mapping[str, Any]]) -> None:
     earlier = any(model["status"] == "retired" for model in models)
     if approved and earlier and st.button("Roll back to the version before", icon=":material/undo:"):
         _confirm(author, approved["version"], "rollback")
-    st.markdown(f"[Compare the training runs in MLflow]({get_settings().mlflow_ui_url})")
 
 
 def _train(author: str) -> None:
@@ -167,7 +168,32 @@ def _train(author: str) -> None:
             "Trains on what was collected, evaluates through the server that will serve it, and lets the gate decide. "
             "It begins by itself once enough is new."
         )
-        reports.training(author)
         panel = progress.RunPanel(author, progress.TRAINING)
-        panel.button("Train a model", "train", "model_training")
+        if panel.ready("Train a model", "train", "model_training"):
+            _preflight(author, panel)
         panel.show()
+        rules.shown(author)
+
+
+@st.dialog("Train a model")
+def _preflight(author: str, panel: progress.RunPanel) -> None:
+    """What the training will take on the machine that trains, before it starts."""
+    base = get_settings().base_model
+    try:
+        with st.spinner("Estimating memory, time and disk…"):
+            found = state.serving().preflight(author, base)
+    except ServingError as error:
+        st.error(str(error), icon=":material/error:")
+        return
+    machine, estimate = found["machine"], found["estimates"][0]
+    st.markdown(f"Base **{parts.plain(estimate['base'])}**, method **{parts.plain(estimate['method'])}**, on this "
+                f"{machine['device'].upper()} with {machine['memory'] / 2**30:.0f} GiB free.")  # fmt: skip
+    row = st.container(horizontal=True, gap="large")
+    row.metric("Time", f"{max(1, round(estimate['minutes']))} min", width="content")
+    row.metric("Memory", f"{estimate['memory_gib']:.1f} GiB", width="content")
+    row.metric("Disk", f"{estimate['disk_gib']:.1f} GiB", width="content")
+    if not estimate["fits"]:
+        st.error(f"It does not fit: {estimate['reason']}. {estimate['nearest']}", icon=":material/error:")
+    if st.button("Start training", type="primary", icon=":material/play_arrow:", disabled=not estimate["fits"]):
+        panel.start("train")
+        st.rerun()

@@ -1,5 +1,6 @@
-"""What a version's evaluation found, and when the next training starts: parts of the Models page."""
+"""What a version's evaluation found, and what it was made from: parts of the Models page."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -24,6 +25,8 @@ SYSTEMS = {
     "assembled": "Assembled",
     "own": "The author",
 }
+# Samples of these splits are learned; those for testing are only measured on.
+LEARNED = ("train", "validation", "context")
 MARKS = {"passed": ":green[:material/check:]", "failed": ":red[:material/close:]"}
 
 
@@ -52,6 +55,33 @@ def report(author: str, version: str) -> None:
     if found["left_out"]:
         with st.expander("What was not measured, and why", icon=":material/block:"):
             st.table({parts.plain(name.replace("_", " ")): parts.plain(why) for name, why in found["left_out"].items()})
+
+
+def lineage(author: str, version: str) -> None:
+    """What the version was made from, read when it is asked for."""
+    if not st.toggle("Made from", key=f"lineage-{version}"):
+        return
+    try:
+        found = state.serving().lineage(author, version)
+    except ServingError as error:
+        st.info(str(error), icon=":material/info:")
+        return
+    learned = [document for document in found["documents"] if any(map(document["samples"].get, LEARNED))]
+    st.markdown(
+        f"Base **{parts.plain(found['base_model'])}**, dataset **{found['dataset_version'][:8]}**, "
+        f"code **{parts.plain(found['code_version'])}**: learned from "
+        f"**{parts.count(len(learned), 'document')}**, {len(found['documents']) - len(learned)} were kept to test it."
+    )
+    platforms = Counter(document["platform"] for document in learned)
+    if platforms:
+        st.altair_chart(charts.documents_by_platform(platforms), width="stretch")
+    rows = [
+        f"- {parts.plain(document['title'] or next(iter(document['urls']), document['document_id']))}"
+        for document in learned
+    ]
+    if rows:
+        with st.expander("The documents"), st.container(height=300, border=False):
+            st.markdown("\n".join(rows))
 
 
 def systems_of(found: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
@@ -88,43 +118,6 @@ def beside(systems: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:
         table["seconds"].append("" if seconds is None else f"{seconds:.1f}")
         table["tokens in / out"].append("" if tokens is None else f"{figures['prompt_tokens']:.0f} / {tokens:.0f}")
     return table
-
-
-def training(author: str) -> None:
-    """When the next training starts by itself, why not now, and the rules it follows."""
-    try:
-        found = state.serving().training(author)
-    except ServingError as error:
-        st.error(str(error), icon=":material/error:")
-        return
-    icon = ":material/play_arrow:" if found["wanted"] else ":material/pause:"
-    show = st.error if found["failed"] else st.info
-    show(f"By itself: {'now' if found['wanted'] else 'not now'}, {parts.plain(found['reason'])}.", icon=icon)
-    st.caption(f"{found['runs']} trainings and {found['minutes']:.0f} minutes in the last seven days.")
-    with st.expander("Rules of training by itself", icon=":material/tune:"), st.form(f"training-rules-{author}"):
-        rules = found["rules"]
-        limit = rules["minutes_per_week"]
-        values = {
-            "automatic": st.checkbox("Train by itself", rules["automatic"]),
-            "minimum_new_samples": int(st.number_input("New samples, at least", 1, None, rules["minimum_new_samples"])),
-            "minimum_new_share": st.number_input("… and share of those before", 0.0, 1.0, rules["minimum_new_share"]),
-            "quiet_minutes": st.number_input("Quiet minutes after the last change", 0.0, None, rules["quiet_minutes"]),
-            "runs_per_week": int(st.number_input("Trainings in seven days, at most", 0, None, rules["runs_per_week"])),
-            "minutes_per_week": st.number_input("Minutes in seven days, at most", 0.0, None, limit),
-        }
-        if st.form_submit_button("Keep"):
-            _keep(author, {name: value for name, value in values.items() if value is not None and value != rules[name]},
-                  found["own_rules"])  # fmt: skip
-
-
-def _keep(author: str, changed: Mapping[str, Any], own: Mapping[str, Any]) -> None:
-    try:
-        state.serving().set_rules(author, "training", {**own, **changed})
-    except ServingError as error:
-        st.error(str(error), icon=":material/error:")
-    else:
-        state.say("The rules are kept.")
-        st.rerun()
 
 
 def _gate(decision: Mapping[str, Any] | None) -> None:
