@@ -9,7 +9,7 @@ import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 
@@ -147,32 +147,32 @@ class _Thoughts:
     """Leaves out what a reasoning model thinks aloud before its answer."""
 
     def __init__(self) -> None:
-        self._held, self._thinking, self._answering = "", False, False
+        self._held = ""
+        self._at: Literal["start", "thought", "gap", "answer"] = "start"
 
     def without(self, text: str) -> str:
-        if self._answering:
-            return text
+        """What of the text so far may be shown now."""
         self._held += text
-        begun = self._held.lstrip()
-        if not self._thinking:
-            if THOUGHT.startswith(begun[: len(THOUGHT)]) and len(begun) < len(THOUGHT):
+        if self._at == "start":
+            begun = self._held.lstrip()
+            if len(begun) < len(THOUGHT) and THOUGHT.startswith(begun):
                 return ""  # which may become a thought
-            self._thinking = begun.startswith(THOUGHT)
-        if self._thinking:
-            _, ended, self._held = self._held.partition(THOUGHT_END) if THOUGHT_END in self._held else ("", "", begun)
-            if not ended:
+            self._at = "thought" if begun.startswith(THOUGHT) else "answer"
+        if self._at == "thought":
+            if THOUGHT_END not in self._held:
                 return ""
+            self._held, self._at = self._held.partition(THOUGHT_END)[2], "gap"
+        if self._at == "gap":
             self._held = self._held.lstrip()
             if not self._held:
-                self._thinking = False
                 return ""
-        self._answering = True
+            self._at = "answer"
         return self.rest()
 
     def rest(self) -> str:
         """What is held when the answer ends; a thought that never ended is none of it."""
         text, self._held = self._held, ""
-        return "" if self._thinking and not self._answering else text
+        return "" if self._at == "thought" else text
 
 
 def _read(event: dict[str, Any]) -> tuple[str, str | None, Usage | None]:
