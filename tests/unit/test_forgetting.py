@@ -24,6 +24,7 @@ from twin_assets.core.lineage import learners, lineage
 from twin_assets.core.publication import copy_sparse
 from twin_assets.core.voice_profile import build_profile, load_profile, save_profile
 from twin_assets.core.workspace import Workspace
+from twin_assets.defs.launch import RunOutcome
 from twin_assets.settings import Settings, get_settings
 from twin_serving.server import free_port
 
@@ -305,11 +306,15 @@ def test_an_author_leaves_nothing_behind(workspace):
     home = workspace.settings.home
     needle = _needle(workspace)
     bens = of("ben", places(home, needle))
+    (home / "policy").mkdir()
+    (home / "policy" / "ada.json").write_text("{}")
     plan = plan_author(workspace, "ada")
     assert plan.models == ("1",)
+    assert "policy/ada.json" in plan.files
     assert plan.rows["documents"] > 5
     forget_author(workspace, "ada")
     assert places(home, needle) == bens
+    assert not list((home / "policy").iterdir())
     names = {
         path.relative_to(home).as_posix()
         for path in home.rglob("*")
@@ -344,6 +349,28 @@ def test_the_command_shows_what_goes_and_asks(workspace, monkeypatch):
     assert done.exit_code == 0, done.output
     assert "model version 1 learned it: withdrawn" in done.output
     assert features.corpus(workspace.lake, "ada").filter(pl.col("document_id") == post["document_id"]).is_empty()
+
+
+def test_the_policy_retrain_withdraws_and_trains_anew_where_a_model_learned_it(workspace, monkeypatch):
+    monkeypatch.setenv("TWIN_HOME", str(workspace.settings.home))
+    monkeypatch.setenv("TWIN_EMBEDDING_MODEL", workspace.settings.embedding_model)
+    monkeypatch.setenv("TWIN_PORT", str(free_port()))
+    get_settings.cache_clear()
+    post, started = _post(workspace), []
+
+    def run(job, author, settings, *, quiet=False):
+        held = Workspace(settings).lake.read("raw_documents", author)["document_id"].to_list()
+        started.append((job, author, post["document_id"] in held))
+        return RunOutcome("run", success=len(started) == 1)
+
+    monkeypatch.setattr("twin_assets.progress.run_with_progress", run)
+    command = ["forget", "document", "ada", "--yes", "--json", "--policy", "retrain"]
+    done = CliRunner().invoke(app, [*command, post["document_id"]])
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["withdrawn"] == ["1"]
+    assert started == [("twin", "ada", False)], "the whole graph is run, once the document is gone"
+    failed = CliRunner().invoke(app, [*command, _post(workspace)["document_id"]])
+    assert (failed.exit_code, len(started)) == (1, 2), "a training that fails is not passed over"
 
 
 def test_an_author_whose_removal_was_interrupted(workspace, monkeypatch):

@@ -171,6 +171,8 @@ def _show_plan(plan: dict[str, Any]) -> None:
         typer.echo(f"Everything of {plan['name']} ({plan['author']}), {len(plan['models'])} models among it.")
     table([{"table": name, "rows": number} for name, number in plan["rows"].items()], "rows that go")
     typer.echo(f"{plan['past_files']} data files of older versions go, so that these cannot be read any more.")
+    for name in plan.get("rewritten", ()):
+        typer.echo(f"written anew without it: {name}")
     for name in plan["files"]:
         typer.echo(f"deleted: {name}")
 

@@ -80,6 +80,7 @@ def _places(workspace: "Workspace", author: str) -> list[Path]:
     profiles = settings.home / "profiles"
     return [
         settings.imports_folder / author, settings.inbox_folder / author, settings.home / "training" / author,
+        settings.home / "policy" / f"{author}.json",
         *(profiles / f"{author}{suffix}" for suffix in (".json", ".voice.npz", ".edits.json")),
     ]  # fmt: skip
 
