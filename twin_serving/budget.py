@@ -60,6 +60,14 @@ class TokenBudget:
         return "\n\n".join(kept)
 
 
+class EstimatedBudget(TokenBudget):
+    """The budget of a model whose tokenizer is elsewhere; context: tokens that prompt and answer may have together."""
+
+    def __init__(self, context: int) -> None:
+        self.context = context
+        self._tokenizer = None
+
+
 @lru_cache(maxsize=8)
 def budget_of(folder: Path) -> TokenBudget:
     """The budget of a model folder, read once."""

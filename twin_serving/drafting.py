@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 from twin_assets.core.errors import TwinError
 from twin_assets.core.prompts import FORMS, messages
 from twin_assets.core.workspace import Workspace
-from twin_serving.budget import TEMPLATE_TOKENS, TokenBudget, budget_of
+from twin_serving.budget import TEMPLATE_TOKENS, EstimatedBudget, TokenBudget, budget_of
 from twin_serving.chat_stream import Chat, Writing
+from twin_serving.endpoint_engine import GENERATOR, generator_name
 from twin_serving.material import Material, notes
 from twin_serving.models import model_folders
+from twin_serving.twins import nano_notice
 
 if TYPE_CHECKING:
     from twin_assets.core.registry import ModelVersion
@@ -65,6 +67,17 @@ class Asked:
     tokens: int
 
 
+@dataclass(frozen=True, slots=True)
+class Generator:
+    """The endpoint of TWIN_GENERATOR_URL in the place of a version of the author's; `version` is its name in answers."""
+
+    author: str
+    version: str
+    base_model: str
+    dataset_version: None = None
+    is_nano: bool = False
+
+
 class Drafting:
     """Asks the models that serve; safe to share between threads."""
 
@@ -72,21 +85,26 @@ class Drafting:
         self.workspace, self.chat, self.candidate = workspace, chat, candidate
         self._budgets: dict[tuple[str, str], TokenBudget] = {}
 
-    def version(self, author: str) -> "ModelVersion | None":
-        """The version that drafts for an author, None where none is approved."""
+    def version(self, author: str) -> "ModelVersion | Generator | None":
+        """What drafts for an author: the approved version, the generator where one is set for it, or nothing."""
         if self.candidate is not None and self.candidate[0] == author:
             return self.workspace.registry.get(*self.candidate)
-        return self.workspace.registry.approved(author)
+        settings = self.workspace.settings
+        approved = None if settings.generator == "always" else self.workspace.registry.approved(author)
+        if settings.generator_url is not None and approved is None:
+            return Generator(author, generator_name(settings), settings.generator_model)
+        return approved or self.workspace.registry.approved(author)
 
-    def prepare(self, material: Material, version: "ModelVersion") -> Asked:
+    def prepare(self, material: Material, version: "ModelVersion | Generator") -> Asked:
         """The conversations within the version's context. Raises ModelError where its base cannot be found."""
         openings = OPENINGS[: material.request.variants]
         asked = [self._conversation(material, version, opening) for opening in openings]
         tokens = min(tokens for _, tokens in asked)
-        return Asked(f"{version.author}@{version.version}", [conversation for conversation, _ in asked], tokens)
+        name = GENERATOR if isinstance(version, Generator) else version.version
+        return Asked(f"{version.author}@{name}", [conversation for conversation, _ in asked], tokens)
 
     def _conversation(
-        self, material: Material, version: "ModelVersion", opening: str
+        self, material: Material, version: "ModelVersion | Generator", opening: str
     ) -> tuple[list[dict[str, str]], int]:
         """The messages within the model's context, and the tokens left to the answer."""
         budget, request = self._budget(version), material.request
@@ -107,8 +125,10 @@ class Drafting:
         wishes = replace(wishes, reply_to=answered)
         return messages(material.author.name, request.format, request.prompt, told, voice, wishes), tokens
 
-    def _budget(self, version: "ModelVersion") -> TokenBudget:
+    def _budget(self, version: "ModelVersion | Generator") -> TokenBudget:
         """The version's token budget; its base never changes, so it is looked for once."""
+        if isinstance(version, Generator):
+            return EstimatedBudget(self.workspace.settings.generator_context)
         key = version.author, version.version
         if key not in self._budgets:
             base, _ = model_folders(self.workspace, version)
@@ -160,3 +180,13 @@ def _follow(variant: int, stream: Writing, tell: Callable[[Delta | Written | Fai
 def _close(streams: Sequence[Writing]) -> None:
     for stream in streams:
         stream.close()
+
+
+def notice_of(version: "ModelVersion | Generator") -> str | None:
+    """What stands beside every text of a model; None for real models of the author's own."""
+    if isinstance(version, Generator):
+        return (
+            f"This text was written by {version.base_model}, a general model that was told about this author's voice "
+            "and did not learn it."
+        )
+    return nano_notice(version.is_nano)
