@@ -69,7 +69,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Generator:
-    """The endpoint of TWIN_GENERATOR_URL in the place of a version of the author's; `version` is its name in answers."""
+    """The endpoint of TWIN_GENERATOR_URL in the place of a version of the author; `version` is its name in answers."""
 
     author: str
     version: str
