@@ -151,7 +151,8 @@ def _post(
     english = is_english(chosen.spine.text)
     writer = Writer(english, shape.post)
     for position, run in enumerate(chosen.parts):
-        joint = joint_of(run, chosen.spine, bool(material.quotations)) if run is chosen.support else ""
+        led = run is chosen.support and run.document != chosen.spine.document
+        joint = joint_of(run, chosen.spine, bool(material.quotations)) if led else ""
         writer.run(run, joint)
         if position == 0:
             for quotation in material.quotations:

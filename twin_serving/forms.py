@@ -44,6 +44,8 @@ SHAPES: Mapping[str, Shape] = MappingProxyType(
 
 LONGEST_INTRODUCTION, SHORTEST_SECTION, LONGEST_SECTION = 700, 250, 1800
 MOST_SECTIONS, MOST_OF_ONE = 6, 3
+# Sections worth less than this share of the best one are not taken; the lower one where there are no two otherwise.
+NEAR_TOP, FARTHER = 0.8, 0.6
 # A section more like one that was taken than this says the same again.
 TOO_NEAR = 0.82
 _EMPTY_HEADING = re.compile(
@@ -108,16 +110,13 @@ def plan_article(chosen: Sequence[Chosen], scored: Sequence[Scored], bounds: Bou
     """
     headed = {(item.section.document.document_id, item.section.number): item.section for item in chosen}
     bodies = _bodies(scored, headed)
-    picked: list[Scored] = []
-    room = bounds.target - LONGEST_INTRODUCTION
-    for item in [*bodies[seed % max(1, len(bodies)) :], *bodies[: seed % max(1, len(bodies))]]:
-        owners = [each.run.document.document_id for each in picked]
-        if len(picked) >= MOST_SECTIONS or sum(each.length for each in picked) + item.length > room + 400:
-            continue
-        repeats = any(float(each.vector @ item.vector) > TOO_NEAR for each in picked)
-        if owners.count(item.run.document.document_id) < MOST_OF_ONE and not repeats:
-            picked.append(item)
-    if len(picked) < 2:
+    for near_top in (NEAR_TOP, FARTHER):
+        near = [item for worth, item in bodies if worth >= near_top * bodies[0][0]]
+        lead = seed % max(1, len(near))
+        picked = _pick([*near[lead:], *near[:lead]], bounds.target - LONGEST_INTRODUCTION)
+        if len(picked) > 1:
+            break
+    else:
         return None
     order = list(dict.fromkeys(each.run.document.document_id for each in picked))
     picked.sort(key=lambda each: (order.index(each.run.document.document_id), each.run.passages[0].section))
@@ -127,11 +126,24 @@ def plan_article(chosen: Sequence[Chosen], scored: Sequence[Scored], bounds: Bou
     return ArticlePlan(_introduction(rest, picked), under, _ending(rest, headed, picked))
 
 
+def _pick(bodies: Sequence[Scored], room: int) -> list[Scored]:
+    """As many as there is room for, no more than a few of one document, none that says again what another says."""
+    picked: list[Scored] = []
+    for item in bodies:
+        owners = [each.run.document.document_id for each in picked]
+        if len(picked) >= MOST_SECTIONS or sum(each.length for each in picked) + item.length > room + 400:
+            continue
+        repeats = any(float(each.vector @ item.vector) > TOO_NEAR for each in picked)
+        if owners.count(item.run.document.document_id) < MOST_OF_ONE and not repeats:
+            picked.append(item)
+    return picked
+
+
 def _key(run: Run) -> tuple[str, int]:
     return run.document.document_id, run.passages[0].section
 
 
-def _bodies(scored: Sequence[Scored], headed: Mapping[tuple[str, int], Section]) -> list[Scored]:
+def _bodies(scored: Sequence[Scored], headed: Mapping[tuple[str, int], Section]) -> list[tuple[float, Scored]]:
     """The best run of each section that has a heading which says something, most like the subject first."""
     best: dict[tuple[str, int], tuple[float, Scored]] = {}
     for item in scored:
@@ -141,13 +153,11 @@ def _bodies(scored: Sequence[Scored], headed: Mapping[tuple[str, int], Section])
         if item.run.leans > 0.4 or body_of(item.run, headed[key]) is None:
             continue
         fill = min(item.length, 900) / 900
-        worth = item.likeness - 0.4 * max(part.flaw for part in item.run.passages) - 0.3 * item.run.leans
+        worth = item.likeness - 0.4 * item.flaw - 0.3 * item.run.leans
         worth += 0.12 * fill + 0.05 * item.run.ends + 0.08 * item.run.starts - 0.15 * item.run.cut
         if key not in best or worth > best[key][0]:
             best[key] = (worth, item)
-    ranked = sorted(best.values(), key=lambda pair: -pair[0])
-    top = ranked[0][0] if ranked else 0.0
-    return [item for worth, item in ranked if worth >= 0.75 * top]
+    return sorted(best.values(), key=lambda pair: -pair[0])
 
 
 def _introduction(scored: Sequence[Scored], picked: Sequence[Scored]) -> Run | None:
@@ -157,8 +167,8 @@ def _introduction(scored: Sequence[Scored], picked: Sequence[Scored]) -> Run | N
     fits = [
         item for item in scored
         if item.run.opens and item.length <= LONGEST_INTRODUCTION and item.run.leans < 0.2
-        and max(part.flaw for part in item.run.passages) < 0.3
-        and item.likeness >= (0.6 if item.run.document.document_id in owners else 0.8) * top
+        and item.flaw < 0.3
+        and item.likeness >= (0.7 if item.run.document.document_id in owners else 1.0) * top
     ]  # fmt: skip
     return (
         max(fits, key=lambda item: item.likeness + 0.1 * min(item.length, 400) / 400 - 0.2 * item.run.cut).run
@@ -171,15 +181,17 @@ def _ending(
     scored: Sequence[Scored], headed: Mapping[tuple[str, int], Section], picked: Sequence[Scored]
 ) -> Run | None:
     """How one of the author's texts on this ended."""
-    owners = {item.run.document.document_id for item in picked}
+    owners = [item.run.document.document_id for item in picked]
     fits = []
     for item in scored:
         run = item.run
         closing = bool(_CLOSING_HEADING.match(headed[_key(run)].heading))
         if run.passages[-1].last and item.length <= 500 and run.leans < (0.4 if run.starts else 0.2) and not run.opens:
             near = max(float(item.vector @ each.vector) for each in picked)
-            own = run.document.document_id in owners
-            if max(part.flaw for part in run.passages) < 0.3 and near > (0.4 if own else 0.55):
+            own = run.document.document_id == owners[0]
+            if not own and not closing:
+                continue
+            if item.flaw < 0.3 and near > (0.4 if own else 0.55):
                 fits.append((near + 0.2 * closing + 0.1 * own, item))
     return max(fits, key=lambda pair: pair[0])[1].run if fits else None
 

@@ -6,10 +6,10 @@ the layout (lists, colons, short fragments) tells.
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from functools import lru_cache
 
 from twin_assets.core.embedding import STOP_WORDS as FUNCTION_WORDS
-from twin_assets.core.sentences import split_sentences
 
 # The only words a draft has that are from no source; they claim nothing.
 JOINTS = ("Closer to home:", "Another example:", "One more thing:")
@@ -27,19 +27,26 @@ _START = re.compile(
        or|nor|then|also|too|because|instead(?!\ of)|otherwise|meanwhile|
        similarly|likewise|next|finally|lastly|second|secondly|third|thirdly|fourth|again|afterwards?|later|besides|
        well|okay|ok|anyway|indeed|actually|hence|still|even|yeah|plus|ditto|alternatively|hopefully|fortunately|obviously|sadly|
+       probably|presumably|basically|essentially|specifically|notably|curiously|crucially|interestingly|importantly|effectively|
        eventually|suddenly|soon|whatever|regardless|except|overall|
        (?:speaking|instead|because|regardless)\ of|(?:getting|going|coming|circling|moving|turning|returning)\ (?:back|on|to)|back\ to|
        as\ (?:for|expected|usual|before|always|such|mentioned|noted|promised)|note\ that|recall\ that|to\ (?:recap|summarize|be\ (?:clear|fair|honest))|
        conversely|accordingly|consequently|moreover|furthermore|additionally|nevertheless|nonetheless|though|
        not|no|yes|nope|maybe|perhaps|which|who|until|beyond|than|now|here|literally|unfortunately|luckily|sure|surprisingly|
-       ours|mine|yours|either|since|after\ that|before\ that|even\ so)\b
+       similarly|unlike|despite|given|as\ with|on\ (?:its|their|his|her)|all\ (?:of\ )?(?:that|this|these|those)|that\ said|by\ (?:comparison|contrast|now|then)|
+       titled|entitled|called|named|following|ours|mine|yours|either|since|after\ that|before\ that|even\ so)\b
+    |(?:first|firstly|1st),
     |(?:it|that|he|she|they|what)['’](?:s|re|d|ll)\b
     |as\ (?:a|an)\ (?:\w+\ )?(?:example|result|consequence|aside|side\ note)
-    |(?:for\ (?:example|instance)|in\ (?:fact|short|other\ words|the\ end|that\ case|this\ case)|as\ a\ result|
+    |(?:for\ (?:example|instance)|in\ (?:fact|short|other\ words|the\ end|that\ case|this\ case|particular|addition|contrast|turn|summary|comparison|both\ cases|either\ case|return|response|hindsight|retrospect)|as\ a\ result|
        of\ course|at\ (?:that|this|first|the\ same\ time)|on\ the\ (?:other|contrary|way)|like\ (?:this|that)|
        from\ (?:this|that|there)|with\ (?:this|that)|except\ (?:for|that)|e\.g\.|i\.e\.|p\.?s\b|
        (?:\w+\ ){1,3}later\b)
-    |(?:\w+|\d[\d.,]*)\ (?:were|was|of\ (?:them|those|these|which|the|it)|more|others)\b
+    |(?:by|in|on|until|since|around|during)\ (?:(?:early|late|mid)[ -])?(?:january|february|march|april|may|june|july|august|
+       september|october|november|december|monday|tuesday|wednesday|thursday|friday|saturday|sunday|that\b|the\ (?:meantime|
+       beginning|end|process|meanwhile|first|next|past|last)|\w+\ (?:years?|months?|weeks?|days?))\b
+    |(?:one|two|three|four|five|six|seven|eight|nine|ten|\d[\d.,]*)\ (?:were|was)\b
+    |\w+\ (?:of\ (?:them|those|these|which|it)|more|others)\b
     |(?:two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)\ (?!people|things)\w+\s+
        (?:\w+ed|were|had|has|have)\b
     )""",
@@ -51,7 +58,7 @@ _TIE = re.compile(
 )
 # Words that open well although the list above has them: "Most teams …", "Some people …", "It is hard to …".
 _START_FINE = re.compile(
-    r"^(?:(?:most|many|some|few|several)\s+[a-z]{3,}|no\s+(?:one|code|team|plan|tool)|half\s+of\s+all|"
+    r"^(?:(?:most|many|some|few|several)\s+(?!are\b|were\b|have\b|had\b|has\b|can\b|will\b|was\b|did\b)[a-z]{3,}|no\s+(?:one|code|team|plan|tool)|half\s+of\s+all|"
     r"it(?:['’]s| is| was| takes| took)\s+(?:\w+\s+)?(?:hard|easy|good|great|worth|important|time|possible|better|"
     r"funny|rare|clear|true)|here(?:['’]s| is| are)\s|now\s+is|each\s+(?:morning|week|month|day|year)|"
     r"one\s+(?:of\s+(?:the|my|our)|day|wet|year|thing|person)|not\s+(?:every|all)|no\s+\w+\s+(?:has|should|is|can)\b)",
@@ -66,7 +73,7 @@ _BACKWARD = re.compile(
     r"\b(?:the\s+(?:same|other|others|former|latter|rest|second|third|fourth|fifth|two|three|four|five|six|seven)|"
     r"(?:rule|question|number|step|option|reason|point)\s+\d|these|those|(?:all|both|none|one|half|two|three|third|part)\s+of\s+(?:them|it|that|this)|"
     r"(?:do|did|does|done|doing)\s+(?:so|it|this|that)|that['’]s\s+(?:it|why|how|what|when)|this|such\s+(?:a|an)|"
-    r"yours|the\s+above|as\s+(?:above|before)|first\s+one|that\s+(?:page|job|day|one|way|week|is\s+why)|like\s+that|two\s+more)\b"
+    r"yours|the\s+above|(?:described|discussed|mentioned|in\s+question|referenced)[.,]|as\s+(?:above|before)|first\s+one|that\s+(?:page|job|day|one|way|week|is\s+why)|like\s+that|two\s+more)\b"
     r"|\b(?:one|ones|another|others)[.,;!?]",
     re.IGNORECASE,
 )
@@ -101,7 +108,7 @@ _TIME_BOUND = re.compile(
 _CALL = re.compile(
     r"\b(?:sign\s*up|register|rsvp|join\s+(?:us|me)|subscribe|follow\s+me|dm\s+me|apply\s+(?:here|now)|fill\s+(?:this|in)|"
     r"book\s+(?:a|your)\s+\w+|see\s+you\s+(?:there|all|at)|we(?:['’]re|\s+are)\s+hiring|looking\s+for\s+an?|internship|e?mail\s+me|dear\s+\w+|interested\s+in\s+an?|link\s+in|in\s+the\s+comments|"
-    r"venue|tickets?|(?:public|free|upcoming)\s+event|event\s+by|hosted\s+by|open\s+to\s+all|don['’]t\s+miss|check\s+(?:it|them|this)\s+out|try\s+it(?:\s+out)?[.!]|"
+    r"venue|tickets?|(?:public|free|upcoming)\s+event|event\s+by|hosted\s+by|open\s+to\s+all|don['’]t\s+miss|check\s+(?:it|them|this)\s+out|(?:please\s+)?try\s+it(?:\s+out)?|give\s+it\s+a\s+(?:try|go|spin)|"
     r"congrat\w*|thank\s+you|thanks\s+(?:to|for)|shout-?out|webinar|giveaway|i['’]ll\s+(?:be|share|talk|show|post)|will\s+be\s+speaking|"
     r"is\s+(?:live|online)\s+(?:now)?|read\s+(?:more|on)|full\s+(?:article|post|story|talk|video|analysis|list)|comment\s+below)\b",
     re.IGNORECASE,
@@ -120,7 +127,7 @@ _LIST_MARK = re.compile(r"^\s*(?:[•→▶✅❌🔹🔸▪️➡️*+–—-]|
 # The old text speaking of itself, of its parts and of its day.
 _SELF = re.compile(
     r"\b(?:(?:this|the|my|our|previous|last|first|next|another|same|that|follow-?up|older?|earlier|original)\s+"
-    r"(?:[\w'’-]+\s+)?(?:blog\s*posts?|posts?|articles?|essays?|series|section|chapter|tutorial|newsletter|episode|issue|edition|"
+    r"(?:[\w'’-]+\s+){0,2}?(?:blog\s*posts?|posts?|articles?|essays?|series|section|chapter|tutorial|newsletter|episode|issue|edition|"
     r"retrospective|readers?|write-?up|excerpt|footnotes?)|(?:blog\s+)?posts?\s+(?:like|about)\s+this|"
     r"in\s+(?:the\s+)?(?:previous|next|last)\s+\w+|above|below|previously|aforementioned|as\s+of\s+(?:this|now|\w+,?\s+20\d\d)|"
     r"(?:time|moment)\s+of\s+writing|stay\s+tuned|tl;?dr|see\s+also|part\s+(?:one|two|three|\d)|"
@@ -128,10 +135,13 @@ _SELF = re.compile(
     r"(?:I|we)(?:['’]ll|\s+will|['’]m\s+going\s+to|\s+want\s+to|\s+won['’]t|['’]d\s+like\s+to|\s+promised\s+to)\s+(?:first\s+|now\s+|also\s+|briefly\s+|then\s+)?(?:cover|explain|describe|show|"
     r"discuss|walk|look|talk|write|outline|argue|disentangle|highlight|focus|link|demonstrate|present|share|list|go\s+(?:over|through|into))|"
     r"(?:mentioned|said|noted|wrote|described|discussed|covered|seen|saw|explained|shown)\s+(?:earlier|before|above|previously|in)|"
-    r"as\s+(?:I|we)\s+(?:said|mentioned|noted|wrote|described|discussed|saw|have\s+seen)|the\s+following|as\s+follows|"
-    r"(?:this|the|my)\s+blog|thanks\s+for\s+reading|(?:cover|hero)\s+(?:image|photo|art)|hacker\s+news|disclaimer|"
+    r"I\s+(?:explained|described|discussed|covered|argued|outlined)\b|as\s+(?:I|we)\s+(?:said|mentioned|noted|wrote|described|discussed|saw|have\s+seen)|the\s+following|as\s+follows|"
+    r"(?:this|the|my)\s+blog|(?:this|these|my)\s+(?:\w+\s+){0,3}(?:guides?|guidelines|examples?|tips)|(?:I|we)(?:['’]m|\s+am|['’]re|\s+are)\s+(?:publishing|releasing|sharing)|I\s+present\s+to|"
+    r"thanks\s+for\s+reading|(?:cover|hero)\s+(?:image|photo|art)|hacker\s+news|disclaimer|"
     r"(?:illustrations?|images?|photos?|cartoons?|diagrams?|art(?:work)?|screenshots?|editing|edited)\s+(?:by|from|courtesy)|discussions?\s+(?:on|at)|"
     r"(?:I|we)\s+(?:once\s+|recently\s+|also\s+)?(?:wrote|blogged|published|posted|tweeted)|(?:decided|wanted)\s+to\s+(?:write|edit|publish|share|document)|enjoy!|"
+    r"(?:we|I)(?:['’]ve|\s+have)\s+(?:covered|seen|discussed|looked|shown|described)|I\s+want\s+to\s+(?:post|write|show|talk|share|cover)|let\s+me\s+(?:describe|explain|show|start|elaborate)|"
+    r"here\s+(?:we|I)(?:['’]ll|\s+will)|(?:this|that)\s+one\s+is|(?:more|much\s+more)\s+on\s+(?:this|that)|(?:quick|short|brief)\s+(?:one|post|note|update)|share\s+a\s+link|"
     r"here\s+(?:are|is)\s+(?:my|some|a\s+few|the)|here['’]s\s+(?:my|how|what|the|a)|scope\s+of\s+this|feel\s+free\s+to\s+skip|skip\s+(?:to|this|ahead))\b",
     re.IGNORECASE,
 )
@@ -154,7 +164,7 @@ _PAST = re.compile(r"\b(?:was|were|had|did|went|took|made|got|came|said|thought|
 _ENDING = re.compile(r"(?<=\w{3})(?:ings?|ten|ed|es|ers?|ly|s|e)$")
 _WORD = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*")
 _CLOSED = re.compile(
-    r"\b(?:is|are|see|listed|details|more|link|list|shown)\s+below\b|(?:^|[.!?)])\s*here(?:['’]s|\s+is|\s+are)[^.:!?\n]*[.!](?=\s|$)",
+    r"\bhere\)?[:.]?\s*$|\b(?:is|are|see|listed|details|more|link|list|shown)\s+below\b|(?:^|[.!?)])\s*here(?:['’]s|\s+is|\s+are)[^.:!?\n]*[.!](?=\s|$)",
     re.I | re.M,
 )
 _YEAR = re.compile(r"\b(?:19[89]|20[0-4])\d\b")
@@ -221,22 +231,19 @@ def leaning(sentence: str, left_behind: str, present: str = "") -> float:
     omitted = stems(left_behind) - stems(present)
     if stems(" ".join(_DEFINITE.findall(text))) & omitted:
         return 0.8
-    if re.match(r"(?:The|My|Our)\b", text) and not _SUPERLATIVE.match(text):
-        return 0.6
+    if re.match(r"(?:The|My|Our)\b", text) and (not _SUPERLATIVE.match(text) or stems(text[:60]) & omitted):
+        return 0.6 if not _SUPERLATIVE.match(text) else 0.35
     first = text.split()[0].strip("\"'“”‘’,.")
     if first in names(text + " " + text) and first in left_behind:
         return 0.5
     return 0.2 if names(text) & (names(left_behind) - names(present)) else 0.0
 
 
-def opening_leaning(text: str, left_behind: str) -> float:
+def opening_leaning(sentences: Sequence[str], left_behind: str) -> float:
     """`leaning` of how a passage begins: its first sentence, and the second where the first says little ("Sure.")."""
-    spans = split_sentences(text)
-    if not spans:
-        return 1.0
-    first = leaning(spans[0].text, left_behind)
-    short = len(spans) > 1 and left_behind and len(spans[0].text.split()) < 6
-    return max(first, 0.8) if short and _BARE_SUBJECT.match(spans[1].text) else first
+    first = leaning(sentences[0], left_behind)
+    short = len(sentences) > 1 and left_behind and len(sentences[0].split()) < 6
+    return max(first, 0.8) if short and _BARE_SUBJECT.match(sentences[1]) else first
 
 
 def ties(text: str) -> bool:

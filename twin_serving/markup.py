@@ -15,7 +15,7 @@ Kind = Literal["heading", "text", "list", "wall", "picture"]
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A heading, a paragraph, a list, a picture, or a wall: what prose cannot be taken across (code, a table, a quote).
+    """A heading, a paragraph, a list, a picture (or a footnote: what a reader passes over), or a wall: what prose cannot be taken across (code, a table, a quote).
 
     pieces: substrings of the document: a paragraph as a whole, or the lines of a post, or the items of a list.
     """
@@ -27,6 +27,7 @@ class Block:
 
 _FENCE = re.compile(r"^\s*(?:```+|~~~+|:::+|\{\{[<%]|\$\$)")
 _HEADING = re.compile(r"^(#{1,6})\s+(.*?)\s*#*$")
+_FOOTNOTE = re.compile(r"^\s*(?:\[\^?\w{1,12}\]:?\s|\^\d+\s)")
 _WALL = re.compile(r"^\s*(?:>|:\s|\||</?\w|<!--|\+[-=]{3,}|\{[%#.]|\[[^\]]+\]:|\{\{)")
 _RULE = re.compile(r"^\s*(?:[-*_=~]\s*){3,}$")
 _ITEM = re.compile(r"^\s*(?:[-*+•]|\d{1,2}[.)])\s+\S")
@@ -36,7 +37,9 @@ _PICTURE = re.compile(
 _ATTRIBUTES = re.compile(r"\{[.#][^{}\n]*\}|\{\s*\w+=[^{}\n]*\}")
 _SIGNS = (
     (re.compile(r"!\[[^\]]*\](?:\([^)]*\)|\[[^\]]*\])"), ""),
-    (re.compile(r"\[\^[^\]]+\]"), ""),
+    # References to footnotes, and the anchors of headings.
+    (re.compile(r"\s?\[(?:\^[^\]]+|\d{1,2})\](?![(\[])"), ""),
+    (re.compile(r"\s\(#[\w-]+\)$"), ""),
     (re.compile(r"\[((?:[^\[\]]|\[[^\[\]]*\])*)\]\((?:[^()]|\([^()]*\))*\)"), r"\1"),
     (re.compile(r"\[([^\[\]]+)\]\[[^\[\]]*\]"), r"\1"),
     (re.compile(r"\[([^\[\]]*[^\W\d][^\[\]]*)\](?![(\[:])"), r"\1"),
@@ -82,6 +85,8 @@ class _Reader:
         self.spans: list[tuple[int, int]] = []
         self.fence = ""
         self.blank = True
+        self.indent = 0
+        self.nested = False
 
     def take(self, raw: str, start: int) -> Iterator[Block]:
         """The blocks that end with this line or before it."""
@@ -99,7 +104,7 @@ class _Reader:
         self.blank = False
 
     def _line(self, line: str, start: int) -> Iterator[Block]:
-        if self.wrapped and _PICTURE.match(line):
+        if self.wrapped and (_PICTURE.match(line) or (self.blank and _FOOTNOTE.match(line))):
             yield from self.close()
             yield Block("picture")
         elif opened := _FENCE.match(line):
@@ -127,7 +132,9 @@ class _Reader:
         if self.wrapped and item and (self.kind == "list" or self.blank or not self.spans):
             if self.kind != "list":
                 yield from self.close()
-                self.kind = "list"
+                self.kind, self.indent = "list", len(line) - len(line.lstrip())
+            # A list in a list has no place in a post.
+            self.nested = self.nested or len(line) - len(line.lstrip()) > self.indent + 1
             self.spans.append(place)
         elif self.wrapped and self.spans and (self.kind == "text" or not self.blank or line.startswith("  ")):
             self.spans[-1] = (self.spans[-1][0], place[1])
@@ -143,5 +150,6 @@ class _Reader:
     def close(self) -> Iterator[Block]:
         """The block that was being read, if any."""
         if self.spans:
-            yield Block(self.kind, tuple(self.text[start:end] for start, end in self.spans))
-        self.kind, self.spans = "text", []
+            pieces = tuple(self.text[start:end] for start, end in self.spans)
+            yield Block("wall") if self.nested else Block(self.kind, pieces)
+        self.kind, self.spans, self.nested = "text", [], False

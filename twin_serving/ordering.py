@@ -24,15 +24,17 @@ Vectors = npt.NDArray[np.float32]
 # No post gives more than this share of a draft (its own words and what it quotes), where there is another one to take
 # from: of one that quotes a link, and of one that does not. Above the usual share a plan pays for it.
 LARGEST_SHARE_WITH_LINK, LARGEST_SHARE, USUAL_SHARE = 0.8, 0.7, 0.6
-SPINES, SPINE_RUNS, SUPPORTS, ENDINGS = 6, 4, 8, 4
+SPINES, SPINE_RUNS, SUPPORTS, ENDINGS = 6, 3, 6, 3
 # Openings less like the subject than this share of the best one are not tried.
 NEAR_TOP = 0.75
 LONGEST_ENDING = 260
-LONGEST = 1.9
+# The first passage of a reply must be this like what is answered.
+LEAST_ANSWER = 0.55
+SHORTEST, LONGEST = 0.3, 1.5
 # A second run must be this near to the spine (unrelated posts of one author: 0.15; two takes of one thing: 0.8).
-NEAR_SUPPORT, TOO_NEAR = 0.4, 0.75
+NEAR_SUPPORT, TOO_NEAR = 0.53, 0.8
 # An ending of a third document must be this near to what it closes.
-NEAR_ENDING = 0.5
+NEAR_ENDING, NEAR_OWN_ENDING = 0.5, 0.35
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +110,10 @@ def _spines(scored: Sequence[Scored], bounds: Bounds) -> list[list[Scored]]:
     """Beginnings by document and section: those most like the subject."""
     groups: dict[tuple[str, int, int], list[Scored]] = {}
     for item in scored:
-        fits = 0.25 * bounds.target <= item.length <= 1.35 * bounds.target and item.likeness >= LEAST_LIKENESS
+        fits = SHORTEST * bounds.target <= item.length <= 1.35 * bounds.target and item.likeness >= LEAST_LIKENESS
+        fits = fits and (
+            item.first >= LEAST_ANSWER and item.run.leans < 0.25 if bounds.answers else _may_begin(item.run)
+        )
         if fits and item.run.leans <= 0.3 and not _weak_opening(item.run):
             first = item.run.passages[0]
             groups.setdefault((item.run.document.document_id, first.section, first.position), []).append(item)
@@ -137,12 +142,17 @@ def _as_spine(item: Scored, bounds: Bounds) -> float:
     """How good a beginning a run is."""
     first = item.run.passages[0]
     start = 0.0 if item.run.opens else 0.03 if item.run.starts else 0.15
-    # In a post what is not its beginning was written to be read after it.
-    start += 0.15 * (item.run.document.category == "post" and not item.run.opens)
+    # A story begins at its beginning.
+    start += 0.1 * (not item.run.opens and manner(item.run.text)[1] == "past")
     long = 0.05 * (len(first.lines[0][0].text) > 180)
     begins = 0.5 if bounds.answers else 0.15
     start = 0.0 if bounds.answers else start
     return (1 - begins) * item.likeness + begins * item.first - 0.3 * first.flaw - 0.3 * item.run.leans - start - long
+
+
+def _may_begin(run: Run) -> bool:
+    """Whether a draft may begin with it: a post is begun at its beginning, an article at any section or paragraph."""
+    return run.document.category != "post" or run.starts
 
 
 def _weak_opening(run: Run) -> bool:
@@ -154,18 +164,22 @@ def _best(group: Sequence[Scored], scored: Sequence[Scored], bounds: Bounds) -> 
     best: Plan | None = None
     document = group[0].run.document.document_id
     likeness = max(item.likeness for item in scored if item.run.document.document_id == document)
-    floor = max(LEAST_LIKENESS, 0.6 * likeness)
+    floor = max(LEAST_LIKENESS, 0.72 * likeness)
     openings = [stems(part.text.split(".")[0]) for part in group[0].run.passages]
+    section = group[0].run.passages[0].section
     others = [
         item for item in scored
-        if item.run.document.document_id != document and item.likeness >= floor and _can_support(item)
+        if item.likeness >= floor and _can_support(item)
+        and (item.run.document.document_id != document or _follows(item, section))
     ] if not bounds.single else []  # fmt: skip
     ranked = sorted(others, key=lambda item: -_as_support(item, group[0]))[: 4 * SUPPORTS]
     supports = [
         item for item in ranked
         if NEAR_SUPPORT <= float(item.vector @ group[0].vector) <= TOO_NEAR and not _same_formula(openings, item.run)
     ][:SUPPORTS]  # fmt: skip
-    endings = sorted((item for item in scored if _can_end(item)), key=_as_ending, reverse=True)
+    # A reply answers and is done.
+    closing = [] if bounds.answers else [item for item in scored if _can_end(item)]
+    endings = sorted(closing, key=_as_ending, reverse=True)
     own = [item for item in endings if item.run.document.document_id == document][:ENDINGS]
     foreign = [item for item in endings if item.run.document.document_id != document and item.likeness >= floor]
     for spine in group:
@@ -178,9 +192,16 @@ def _best(group: Sequence[Scored], scored: Sequence[Scored], bounds: Bounds) -> 
     return best
 
 
+def _follows(item: Scored, section: int) -> bool:
+    """Whether a run begins a later section of the article that the spine is from: the same thread, further on."""
+    run = item.run
+    return run.starts and run.passages[0].section > section and run.leans <= 0.2 and item.excerpt
+
+
 def _can_support(item: Scored) -> bool:
     run = item.run
-    return item.likeness >= LEAST_LIKENESS and run.leans < 0.4 and item.length >= 80 and not _weak_opening(run)
+    stands = run.leans < (0.4 if run.document.category != "post" or run.starts else 0.15)
+    return item.likeness >= LEAST_LIKENESS and stands and item.length >= 80 and not _weak_opening(run)
 
 
 def _same_formula(openings: Sequence[set[str]], run: Run) -> bool:
@@ -223,9 +244,9 @@ def _score(spine: Scored, support: Scored | None, ending: Scored | None, bounds:
         return None
     if bounds.strict and total > LONGEST * target:
         return None
-    score = 3.5 * (0.5 * _as_spine(spine, bounds) + 0.5 * best)
-    score -= 0.8 * max(part.flaw for item in chosen for part in item.run.passages)
-    score -= 0.5 * abs(math.log(total / target)) * (1.0 if total < target else 0.7)
+    score = 3.5 * (_as_spine(spine, bounds) if bounds.answers else 0.5 * _as_spine(spine, bounds) + 0.5 * best)
+    score -= 0.8 * max(item.flaw for item in chosen)
+    score -= abs(math.log(total / target)) * (0.6 if total < target else 0.35)
     score -= 0.0 if bounds.single else 1.0 * max(0.0, share / total - USUAL_SHARE)
     if support is not None:
         score += _score_support(spine, support, best)
@@ -238,7 +259,7 @@ def _score(spine: Scored, support: Scored | None, ending: Scored | None, bounds:
     score -= 0.25 * spine.run.cut * (not continued)
     # A spine that has closed already, most of all with a question, is a whole post: what follows would be a second.
     score -= 0.2 * (spine.run.ends and len(chosen) > 1) * (2.0 if spine.run.text.endswith("?") else 1.0)
-    return score - 0.2 * (ending is None and not chosen[-1].run.ends)
+    return score - 0.3 * (ending is None and not chosen[-1].run.ends)
 
 
 def _near_ending(chosen: Sequence[Scored], owners: Sequence[str]) -> float | None:
@@ -253,7 +274,7 @@ def _near_ending(chosen: Sequence[Scored], owners: Sequence[str]) -> float | Non
     within = any(
         last.section == item.run.passages[-1].section for item in before if item.run.document == ending.run.document
     )
-    if not foreign and (ending.run.leans >= 0.35 or not (within or last.last)):
+    if not foreign and (ending.run.leans >= 0.35 or near < NEAR_OWN_ENDING or not (within or last.last)):
         return None
     value = _as_ending(ending) - 0.7 * ending.likeness + 0.4 * near
     return value + (0.15 if owners[-1] == owners[0] else 0.0 if not foreign else -0.25)
@@ -267,6 +288,7 @@ def _score_support(spine: Scored, support: Scored, best: float) -> float:
         - 0.5 * support.run.leans
         - 0.2 * support.run.cut
     )
+    score += 0.2 * (spine.run.document == support.run.document)
     # The beginning of another post stands alone for certain, a passage from its middle only as far as `leaning` tells.
     score -= 0.1 * (not support.run.starts) + 0.12 * (support.run.opens and support.run.ends)
     score -= 0.12 * sum(

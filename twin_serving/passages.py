@@ -2,14 +2,14 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache
 from itertools import pairwise
 from typing import Protocol
 
 from twin_assets.core.sentences import split_sentences
-from twin_serving.leaning import flaws, is_list_item, leaning, opening_leaning, plain
+from twin_serving.leaning import flaws, is_list_item, leaning, opening_leaning, plain, ties
 from twin_serving.markup import Block, read_blocks, render
 
 _URL = re.compile(r"https?://\S+|www\.\S+")
@@ -29,6 +29,8 @@ _LINK_ITEM = re.compile(r"^\s*(?:[-*+•]|\d{1,2}[.)])\s+(?:[^\[\]]{0,30}:\s*)?\
 MOST_ITEMS, LONGEST_HEADING = 8, 90
 # A list is cut only where paragraphs may be no longer than this.
 LONGEST_WHOLE = 300
+# How much a passage leans on code, or on a paragraph that cannot be used, which stood before it.
+AFTER_WALL, AFTER_TEAR = 0.5, 0.25
 # Text before a passage that tells what it leans on, in characters.
 LOOKED_BACK = 600
 
@@ -64,18 +66,19 @@ class OwnDocument:
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """A sentence as a reader sees it, and the stretch of the document it is: `text == render(quote)`."""
+    """A sentence as a reader sees it, and the stretch of the document it is: `text == render(quote)` but for the mark of
+    an item of a list."""
 
     text: str
     quote: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Passage:
     """One paragraph or a part of it (a list stays with the line that announces it); a line is a row of sentences.
 
     starts, closes: whether it begins or ends its section; glued: whether it goes on in the paragraph of the one before;
-    walled: whether code or a table was left out just before it.
+    walled: how much it leans on what was left out just before it, as code; flaw: what speaks against using it again, 0 to 1, 1 forbids.
     """
 
     document: OwnText
@@ -86,13 +89,9 @@ class Passage:
     closes: bool
     last: bool
     glued: bool
-    walled: bool
-    text: str = field(compare=False)
-
-    @property
-    def flaw(self) -> float:
-        """What speaks against using it again, 0 to 1; 1 forbids it."""
-        return 1.0 if _URL.search(self.text) else flaws(self.text)
+    walled: float
+    text: str
+    flaw: float
 
     @property
     def is_list(self) -> bool:
@@ -106,11 +105,12 @@ class Passage:
         return end.endswith((":", "…", "...", ",")) or not (_TERMINAL.search(end) or is_list_item(end))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Section:
     """What stands under one heading of a document (a post is one section); `path`: its headings, outermost first.
 
-    blocks: its paragraphs and lists, each with whether a wall stands before it; before: the end of the text above it.
+    blocks: its paragraphs and lists, each with whether a wall stands before it; before: the end of the text above it;
+    words: all of its text, headings too, in small plain letters.
     """
 
     document: OwnText
@@ -119,6 +119,7 @@ class Section:
     blocks: tuple[tuple[Block, bool], ...]
     last: bool
     before: str
+    words: str
 
     @property
     def heading(self) -> str:
@@ -129,11 +130,6 @@ class Section:
     def label(self) -> str:
         """Title and headings in a row: what the section is about."""
         return ". ".join(part for part in (self.document.title, *map(render, self.path)) if part)
-
-    @property
-    def raw(self) -> str:
-        """All of its text."""
-        return "\n".join(piece for block, _ in self.blocks for piece in block.pieces)
 
 
 def hashtags(text: str) -> list[str]:
@@ -164,9 +160,17 @@ def sections(document: OwnText) -> tuple[Section, ...]:
             walled = False
     kept = [(headings, blocks) for headings, blocks in found if blocks]
     return tuple(
-        Section(document, number, headings, tuple(blocks), number == len(kept) - 1, _tail(kept[number - 1][1], number))
+        Section(
+            document, number, headings, tuple(blocks), number == len(kept) - 1, _tail(kept[number - 1][1], number),
+            _words(document, headings, blocks),
+        )
         for number, (headings, blocks) in enumerate(kept)
-    )
+    )  # fmt: skip
+
+
+def _words(document: OwnText, headings: Sequence[str], blocks: Sequence[tuple[Block, bool]]) -> str:
+    pieces = [piece for block, _ in blocks for piece in block.pieces]
+    return plain("\n".join([document.title, *headings, *pieces])).lower()
 
 
 def _tail(blocks: Sequence[tuple[Block, bool]], number: int) -> str:
@@ -180,21 +184,32 @@ def passages(section: Section, longest: int = 100_000) -> tuple[Passage, ...]:
     Lines of addresses or hashtags, addresses at line ends, and sentences that only lead to code or speak of the old
     text itself ("In this post …") are left out where the rest stands without them.
     """
-    made: list[tuple[tuple[tuple[Sentence, ...], ...], bool, bool, bool]] = []
+    made: list[tuple[tuple[tuple[Sentence, ...], ...], bool, bool, float]] = []
+    spoilt = count = 0
     torn = False  # whether something that was said stands no longer before the next paragraph
     first = True
     for lines, walled in _paragraphs(section):
         kept = _without_flaws(lines)
+        count += 1
+        spoilt += not kept or _flaw(_text(kept)) >= 1
         for number, part in enumerate(_cut(kept, longest) if kept else []):
-            made.append((part, first and not number, number > 0, (walled or torn) and not number))
+            made.append(
+                (part, first and not number, number > 0, 0.0 if number else AFTER_WALL * walled or AFTER_TEAR * torn)
+            )
         torn, first = not kept, False
+    # A post of which much is of its day alone was written for that day.
+    taint = 0.4 * (section.document.category == "post" and spoilt > max(1, 0.3 * count))
     return tuple(
         Passage(
             section.document, section.number, number, lines, starts, number == len(made) - 1,
-            section.last and number == len(made) - 1, glued, walled, _text(lines),
+            section.last and number == len(made) - 1, glued, walled, text := _text(lines), min(1.0, _flaw(text) + taint),
         )
         for number, (lines, starts, glued, walled) in enumerate(made)
     )  # fmt: skip
+
+
+def _flaw(text: str) -> float:
+    return 1.0 if _URL.search(text) else flaws(text)
 
 
 def _text(lines: Sequence[Sequence[Sentence]]) -> str:
@@ -239,11 +254,18 @@ def _blocks_of_lines(block: Block, wrapped: bool) -> Iterator[list[tuple[Sentenc
             cut = shorter.rstrip()
         if cut.strip("-*_=•→ ") and not (cut != line and _POINTER.search(cut)):
             spans = split_sentences(cut, wrapped=wrapped)
-            line_sentences = tuple(Sentence(words, span.text) for span in spans if (words := render(span.text)))
-            if line_sentences:
-                lines.append(line_sentences)
+            row = tuple(Sentence(words, span.text) for span in spans if (words := render(span.text)))
+            if row and block.kind == "list":
+                row = (replace(row[0], text=_marked(row[0].text, len(lines) + 1)), *row[1:])
+            if row:
+                lines.append(row)
     if lines:
         yield lines
+
+
+def _marked(text: str, number: int) -> str:
+    """An item of a Markdown list with the mark a reader would see: "-", or its place where it is numbered."""
+    return re.sub(r"^(?:[*+-]|1[.)])(?=\s)", lambda mark: f"{number}." if mark.group()[0] == "1" else "-", text)
 
 
 def _is_address(line: str) -> bool:
@@ -331,12 +353,15 @@ def leans_of(section: Section, parts: Sequence[Passage]) -> list[float]:
     """How much each passage leans on what stands before it in the document."""
     found, before = [], section.before
     for part in parts:
-        found.append(max(opening_leaning(part.text, before), 0.7 * part.walled))
+        first = [sentence.text for sentence in part.lines[0][:2]]
+        before = before or "…" * bool(part.walled)  # something stood there
+        found.append(max(opening_leaning(first, before), part.walled))
         before = f"{before}\n{part.text}"[-LOOKED_BACK:]
     return found
 
 
-def runs(section: Section, parts: Sequence[Passage], longest: int, largest: int = 100_000) -> list[Run]:
+@lru_cache(maxsize=1024)
+def runs(section: Section, parts: tuple[Passage, ...], longest: int, largest: int = 100_000) -> tuple[Run, ...]:
     """Every run of at most `longest` characters that holds nothing unusable and does not break off in a thought.
 
     largest: no passage of it has more characters.
@@ -356,9 +381,12 @@ def runs(section: Section, parts: Sequence[Passage], longest: int, largest: int 
                 continue
             text = "\n\n".join(part.text for part in parts[start:end])
             cut = leans[end] if end < len(parts) else 0.0
+            # A short last turn ("But …") leads to what is left out.
+            if end > start + 1 and not final.last and len(final.text) < 110 and ties(final.text):
+                cut = max(cut, 0.6)
             found.append(
                 Run(
                     tuple(parts[start:end]), leans[start], max(cut, 0.5 * (end < len(parts) and parts[end].glued)), text
                 )
             )
-    return found
+    return tuple(found)

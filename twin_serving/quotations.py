@@ -1,7 +1,7 @@
 """Quotations: the sentences of a linked page that carry its facts on a subject."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Protocol
@@ -27,7 +27,7 @@ class LinkedPage(Protocol):
 
 Vectors = npt.NDArray[np.float32]
 # A page this little like the subject is not quoted: unrelated pages of the article benchmark reach 0.15.
-LEAST_LIKENESS = 0.25
+LEAST_LIKENESS, VERY_LIKE = 0.25, 0.6
 LONGEST_QUOTATION = 330
 CANDIDATES = 40
 _FACT = re.compile(
@@ -47,11 +47,13 @@ _PRONOUN = re.compile(r"\b(?:it|they|them|their|this|these|those|he|she)\b")
 
 @dataclass(frozen=True, slots=True)
 class Quotation:
-    """What can be quoted of a page: one sentence or two in a row; `leans`: how much on what stands before them."""
+    """What can be quoted of a page: one sentence or two in a row; `leans`: how much on what stands before them;
+    names_subject: whether they have a word of the subject."""
 
     page: LinkedPage
     sentences: tuple[str, ...]
     leans: float
+    names_subject: bool = True
 
     @property
     def shown(self) -> tuple[str, ...]:
@@ -86,7 +88,7 @@ def quotable(page: LinkedPage, subject: str, longest: int = LONGEST_QUOTATION) -
                     found.append((both, (raw, following), before))
             before = f"{before} {text}"[-600:]
     best = sorted(range(len(found)), key=lambda index: (-found[index][0], index))[:CANDIDATES]
-    return [Quotation(page, found[index][1], _leans(*found[index][1:])) for index in sorted(best)]
+    return [_quotation(page, wanted, *found[index][1:]) for index in sorted(best)]
 
 
 def _paragraphs(page: LinkedPage) -> Iterator[list[str]]:
@@ -99,9 +101,10 @@ def _paragraphs(page: LinkedPage) -> Iterator[list[str]]:
                     yield [span.text for span in split_sentences(line)]
 
 
-def _leans(sentences: Sequence[str], before: str) -> float:
+def _quotation(page: LinkedPage, wanted: Set[str], sentences: tuple[str, ...], before: str) -> Quotation:
     text = render(sentences[0])
-    return max(leaning(text, before), 0.4 * bool(before and _PRONOUN.search(text)))
+    leans = max(leaning(text, before), 0.4 * bool(before and _PRONOUN.search(text)))
+    return Quotation(page, sentences, leans, bool(wanted & stems(" ".join(sentences))))
 
 
 def _usable(text: str) -> bool:
@@ -122,11 +125,13 @@ def choose_quotation(
     if not len(candidates):
         return None
     likeness = 0.6 * (vectors @ subject) + 0.4 * (vectors @ thread)
-    if likeness.max() < LEAST_LIKENESS:
+    # The title is in the vectors: the sentences themselves have to name the subject, or be very near to it.
+    near = np.array([item.names_subject or like >= VERY_LIKE for item, like in zip(candidates, likeness, strict=True)])
+    if not near.any() or likeness[near].max() < LEAST_LIKENESS:
         return None
     scores = [
         float(like) + 0.14 * _facts(item.shown) - 0.4 * item.leans - 0.08 * len(item.sentences)
         - 0.08 * bool(_FIRST_PERSON.search(item.text)) - 0.1 * ('"' in "".join(item.sentences))
         for item, like in zip(candidates, likeness, strict=True)
     ]  # fmt: skip
-    return candidates[int(np.argmax(scores))]
+    return candidates[int(np.argmax(np.where(near, scores, -np.inf)))]

@@ -36,13 +36,14 @@ class Subject:
 
     @classmethod
     def of(cls, text: str, documents: Sequence[OwnText]) -> "Subject":
-        """A word of the subject that few of the documents have says more (inverse document frequency, squared)."""
+        """A word of the subject that few of the documents have says more: up to four times as much, no more, as documents
+        that were found for the subject have its own words more often than incidental ones."""
         corpus = [plain(document.text).lower() for document in documents[:MOST_COUNTED]]
         weights = {}
         for stem in sorted(stems(text)):
             count = sum(stem in words for words in corpus)
             if count:
-                weights[stem] = math.log((len(corpus) + 1) / (count + 0.5)) ** 2 + 0.05
+                weights[stem] = min(max(math.log((len(corpus) + 1) / (count + 0.5)), 0.5), 2.0)
         total = sum(weights.values())
         return cls(text, {stem: weight / total for stem, weight in weights.items()})
 
@@ -51,16 +52,16 @@ class Subject:
         words = plain(text).lower()
         return np.array([weight if stem in words else 0.0 for stem, weight in self.weights.items()], dtype=np.float32)
 
-    def covered(self, text: str) -> float:
-        """Share of the subject's weight whose words a text has, 0 to 1."""
-        return float(self.found(text).sum())
+    def covered(self, words: str) -> float:
+        """Share of the subject's weight whose words a text in small letters has, 0 to 1."""
+        return sum(weight for stem, weight in self.weights.items() if stem in words)
 
 
 @dataclass(frozen=True, slots=True)
 class Scored:
     """A run with its vector (float32 [d]), its likeness to the subject and that of its first passage, and its length.
 
-    excerpt: whether its document is so long that the run is a small part of it.
+    flaw: the worst of its passages; excerpt: whether its document is so long that the run is a small part of it.
     """
 
     run: Run
@@ -68,6 +69,7 @@ class Scored:
     likeness: float
     first: float
     length: int
+    flaw: float
     excerpt: bool
 
 
@@ -93,7 +95,7 @@ def choose(documents: Sequence[OwnText], subject: Subject, most: int, longest: i
     ranked = []
     for rank, document in enumerate([item for item in documents if item.category != "code"][:MOST_DOCUMENTS]):
         for section in sections(document):
-            score = subject.covered(section.raw) + 0.8 * subject.covered(section.label) + 0.6 / (1 + rank / 6)
+            score = subject.covered(section.words) + 0.8 * subject.covered(section.label.lower()) + 0.6 / (1 + rank / 6)
             ranked.append((-score - 0.15 * (section.number == 0), rank, section.number, section))
     chosen, count = [], 0
     for _, rank, number, section in sorted(ranked, key=lambda item: item[:3]):
@@ -124,15 +126,16 @@ def score_runs(
         sums = np.concatenate([np.zeros((1, rows.shape[1]), np.float32), np.cumsum(rows * weights[:, None], axis=0)])
         words = np.array([subject.found(part.text) for part in item.passages]).reshape(len(item.passages), -1)
         whole = float(_unit(sums[-1]) @ subject_vector)
-        labelled = 0.1 * subject.covered(item.section.label + " " + item.section.raw)
+        labelled = 0.1 * subject.covered(item.section.words)
         for run in runs(item.section, item.passages, longest, largest)[:MOST_RUNS]:
             first, last = run.passages[0].position, run.passages[-1].position
             vector = _unit(sums[last + 1] - sums[first])
             covers = float(words[first : last + 1].max(axis=0).sum()) if words.size else 0.0
             likeness = 0.75 * float(vector @ subject_vector) + 0.25 * whole + 0.25 * covers + labelled
             begins = float(rows[first] @ subject_vector) + 0.25 * (float(words[first].sum()) if words.size else 0.0)
+            flaw = max(part.flaw for part in run.passages)
             excerpt = len(run.text) < EXCERPT * len(run.document.text)
-            found.append(Scored(run, vector, likeness, begins, len(run.text), excerpt))
+            found.append(Scored(run, vector, likeness, begins, len(run.text), flaw, excerpt))
     return found
 
 

@@ -7,6 +7,8 @@ from statistics import median
 
 from twin_serving.passages import OwnText, all_hashtags, hashtags
 
+# Fewer posts than this tell no habit.
+FEWEST_POSTS = 4
 MOST_TAGS = 40
 
 
@@ -14,7 +16,7 @@ MOST_TAGS = 40
 class PostStyle:
     """What a draft takes from how the author posts: usual length in characters, and hashtags on a line at the end.
 
-    tags: the author's hashtags, most used first, each with a post that has it.
+    tags: the hashtags the author uses again and again, most used first, each with a post that has it.
     """
 
     length: int = 700
@@ -26,7 +28,7 @@ class PostStyle:
     def of(cls, documents: Sequence[OwnText]) -> "PostStyle":
         """The style of the author's posts; the defaults where there is none."""
         posts = [document for document in documents if document.category == "post"]
-        if not posts:
+        if len(posts) < FEWEST_POSTS:
             return cls()
         counts = [len(found) for each in posts if (found := hashtags(each.text))]
         uses: Counter[str] = Counter()
@@ -35,6 +37,6 @@ class PostStyle:
             for tag in dict.fromkeys(all_hashtags(each.text)):
                 uses[tag] += 1
                 where.setdefault(tag, each)
-        tags = tuple((tag, where[tag]) for tag, _ in uses.most_common(MOST_TAGS))
+        tags = tuple((tag, where[tag]) for tag, count in uses.most_common(MOST_TAGS) if count > 1)
         usual = round(median(counts)) if counts else 0
         return cls(round(median(len(each.text) for each in posts)), len(counts) / len(posts), usual, tags)
