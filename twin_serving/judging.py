@@ -76,7 +76,8 @@ def judged(draft: Draft, material: Material, workspace: Workspace, embed: Embed)
 
 def _checks(draft: Draft, material: Material, voice: float | None, copied: Copied) -> list[Check]:
     request, text = material.request, draft.text
-    title = material.library.documents[copied.document_id].title if copied.document_id else ""
+    copied_from = material.library.documents.get(copied.document_id or "")
+    title = copied_from.title if copied_from else ""
     own = material.voice.problems(text)
     # What the prompt and the author's own texts say is no order of somebody else's.
     known = "\n".join([request.prompt, request.call_to_action or "", *(hit.text for hit in material.hits)])

@@ -5,8 +5,8 @@ Every run of four words of the corpus is kept as a 64-bit hash in one sorted arr
 words themselves decide.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,8 @@ from twin_assets.core.overlap import WORD
 RUN = 4
 # A run that stands in more places than this is a phrase of the author's, and no single one of them its source.
 MOST_PLACES = 64
+# Segments of at most so many words are merged when there are so many of them.
+MERGED, MOST_SEGMENTS = 500_000, 6
 # A word that no document has.
 UNKNOWN = np.iinfo(np.int32).min
 _FACTOR = np.uint64(0x9E3779B97F4A7C15)
@@ -43,81 +45,108 @@ class Copied:
 
 
 class PublishedRuns:
-    """The runs of words of an author's documents."""
+    """The runs of words of an author's documents, in segments: what is added makes a new one, few are merged."""
 
     def __init__(self) -> None:
         self._numbers: dict[str, int] = {}
-        self._documents: dict[str, Ids] = {}
-        self._hashes: npt.NDArray[np.uint64] = np.empty(0, np.uint64)
-        self._places: npt.NDArray[np.int64] = np.empty(0, np.int64)
-        self._words: Ids = np.empty(0, np.int32)
-        self._starts: npt.NDArray[np.int64] = np.empty(0, np.int64)
-        self._names: list[str] = []
+        self._segments: list[_Segment] = []
 
-    def update(self, texts: Mapping[str, str], changed: Sequence[str]) -> None:
-        """Make these the texts, by document id; only those that changed, or were not here, are read."""
-        again = set(changed)
-        kept = {name: words for name, words in self._documents.items() if name in texts and name not in again}
-        for name, text in texts.items():
-            if name not in kept:
-                kept[name] = self._ids(WORD.findall(text.lower()))
-        self._documents = kept
-        self._names = list(kept)
-        lengths = np.array([len(words) + 1 for words in kept.values()], np.int64)
-        self._starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-        # A negative number of its own ends each document, so that no run reaches over two.
-        ended = [np.append(words, np.int32(-1 - number)) for number, words in enumerate(kept.values())]
-        self._words = np.concatenate(ended) if ended else np.empty(0, np.int32)
-        hashes = _hashed(self._words)
-        order = np.argsort(hashes, kind="stable")
-        self._hashes, self._places = hashes[order], order
+    def update(self, texts: Mapping[str, str], gone: Collection[str] = ()) -> None:
+        """Add these texts, or put them in the place of those of the same document ids; drop those that are gone."""
+        dropped = {*texts, *gone}
+        self._segments = [
+            segment for segment in (each.without(dropped) for each in self._segments) if segment.documents
+        ]
+        added = {name: self._ids(WORD.findall(text.lower())) for name, text in texts.items()}
+        if not added:
+            return
+        small = [each for each in self._segments if len(each.words) <= MERGED]
+        if len(small) >= MOST_SEGMENTS:
+            self._segments = [each for each in self._segments if len(each.words) > MERGED]
+            added = {name: words for each in small for name, words in each.alive()} | added
+        self._segments.append(_Segment.of(added))
 
     def copied(self, text: str) -> Copied:
         """What a text has from the documents."""
         matches = list(WORD.finditer(text.lower()))
         words = np.array([self._numbers.get(match.group(), UNKNOWN) for match in matches], np.int32)
-        if len(words) < RUN or not len(self._hashes):
-            return Copied()
-        held: dict[int, npt.NDArray[np.bool_]] = {}
-        longest, where, whose = 0, 0, -1
-        for at, place in self._candidates(words):
-            document = int(np.searchsorted(self._starts, place, side="right")) - 1
-            length = self._extent(words, at, place)
-            if length < RUN:
-                continue
-            held.setdefault(document, np.zeros(len(words), bool))[at : at + length] = True
-            if length > longest:
-                longest, where, whose = length, at, document
+        held: dict[str, npt.NDArray[np.bool_]] = {}
+        longest, where, whose = 0, 0, ""
+        for segment in self._segments if len(words) >= RUN else ():
+            for at, length, name in segment.matches(words):
+                held.setdefault(name, np.zeros(len(words), bool))[at : at + length] = True
+                if length > longest:
+                    longest, where, whose = length, at, name
         if not longest:
             return Copied()
         # Lower case can be longer than what it was made of ("İ"): then the run is shown as it was compared.
         shown = text if len(text.lower()) == len(text) else text.lower()
         run = shown[matches[where].start() : matches[where + longest - 1].end()]
-        shares = {self._names[number]: float(mask.mean()) for number, mask in held.items()}
-        return Copied(longest, run, self._names[whose], shares)
-
-    def _candidates(self, words: Ids) -> Iterator[tuple[int, int]]:
-        """(position in the text, place in the corpus) where a run of the text may begin that is none's continuation."""
-        hashes = _hashed(words)
-        first, last = np.searchsorted(self._hashes, hashes, "left"), np.searchsorted(self._hashes, hashes, "right")
-        before: set[int] = set()
-        for at in range(len(hashes)):
-            places = self._places[first[at] : last[at]][:MOST_PLACES]
-            found = {int(place) for place in places}
-            for place in sorted(found):
-                if place - 1 not in before:
-                    yield at, place
-            before = found
-
-    def _extent(self, words: Ids, at: int, place: int) -> int:
-        """How many words are the same from there on."""
-        length = min(len(words) - at, len(self._words) - place)
-        differ = np.flatnonzero(words[at : at + length] != self._words[place : place + length])
-        return int(differ[0]) if len(differ) else length
+        return Copied(longest, run, whose, {name: float(mask.mean()) for name, mask in held.items()})
 
     def _ids(self, words: Sequence[str]) -> Ids:
         numbers = self._numbers
         return np.array([numbers.setdefault(word, len(numbers)) for word in words], np.int32)
+
+
+@dataclass(frozen=True, slots=True)
+class _Segment:
+    """Some documents: their words one after the other, where each begins, and every run's hash with its place."""
+
+    names: Sequence[str]
+    words: Ids
+    starts: npt.NDArray[np.int64]
+    hashes: npt.NDArray[np.uint64]
+    places: npt.NDArray[np.int64]
+    dropped: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, documents: Mapping[str, Ids]) -> "_Segment":
+        lengths = np.array([len(words) + 1 for words in documents.values()], np.int64)
+        # A negative number of its own ends each document, so that no run reaches over two.
+        ended = [np.append(words, np.int32(-1 - number)) for number, words in enumerate(documents.values())]
+        words = np.concatenate(ended)
+        hashes = _hashed(words)
+        order = np.argsort(hashes, kind="stable")
+        return cls(list(documents), words, np.concatenate([[0], np.cumsum(lengths)]), hashes[order], order)
+
+    @property
+    def documents(self) -> int:
+        """How many are still there."""
+        return len(self.names) - len(self.dropped)
+
+    def without(self, names: Collection[str]) -> "_Segment":
+        """The same without these documents."""
+        gone = self.dropped.union(name for name in self.names if name in names)
+        return self if len(gone) == len(self.dropped) else replace(self, dropped=gone)
+
+    def alive(self) -> Iterator[tuple[str, Ids]]:
+        """The documents that are still there."""
+        for number, name in enumerate(self.names):
+            if name not in self.dropped:
+                yield name, self.words[self.starts[number] : self.starts[number + 1] - 1]
+
+    def matches(self, words: Ids) -> Iterator[tuple[int, int, str]]:
+        """(position, length, document) of every run of these words that a document has too and that is none's rest."""
+        hashes = _hashed(words)
+        first, last = np.searchsorted(self.hashes, hashes, "left"), np.searchsorted(self.hashes, hashes, "right")
+        before: set[int] = set()
+        for at in np.flatnonzero(last > first):
+            places = self.places[first[at] : last[at]][:MOST_PLACES].tolist()
+            for place in places:
+                # What goes on from the position before was found there, as long as it is.
+                if not (place - 1 in before and at and words[at - 1] == self.words[place - 1]):
+                    length = self._extent(words, int(at), place)
+                    name = self.names[int(np.searchsorted(self.starts, place, side="right")) - 1]
+                    if length >= RUN and name not in self.dropped:
+                        yield int(at), length, name
+            before = set(places) if at + 1 < len(hashes) and last[at + 1] > first[at + 1] else set()
+
+    def _extent(self, words: Ids, at: int, place: int) -> int:
+        """How many words are the same from there on."""
+        length = min(len(words) - at, len(self.words) - place)
+        differ = np.flatnonzero(words[at : at + length] != self.words[place : place + length])
+        return int(differ[0]) if len(differ) else length
 
 
 def _hashed(words: Ids) -> npt.NDArray[Any]:

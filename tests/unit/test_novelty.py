@@ -11,7 +11,7 @@ SECOND = "Nobody reads a long report, so we write a short one every day."
 
 def made(**texts: str) -> PublishedRuns:
     runs = PublishedRuns()
-    runs.update(texts, ())
+    runs.update(texts)
     return runs
 
 
@@ -36,7 +36,7 @@ def test_no_run_reaches_over_two_documents() -> None:
 
 def test_changed_and_removed_documents_are_followed() -> None:
     runs = made(first=FIRST, second=SECOND)
-    runs.update({"first": "Something else was written here instead of that."}, ["first"])
+    runs.update({"first": "Something else was written here instead of that."}, gone=["second"])
     assert runs.copied(FIRST).words == 0
     assert runs.copied(SECOND).words == 0
     assert runs.copied("something else was written here").document_id == "first"
@@ -46,7 +46,10 @@ def test_it_finds_what_sets_of_all_runs_find() -> None:
     choose = random.Random(0)
     vocabulary = ["a", "b", "c", "d", "e", "f", "g", "h"]
     texts = {str(n): " ".join(choose.choices(vocabulary, k=choose.randint(0, 60))) for n in range(40)}
-    runs, reference = made(**texts), VerbatimIndex(texts.values())
+    runs, reference = PublishedRuns(), VerbatimIndex(texts.values())
+    for name, text in texts.items():  # in many segments, some of them merged
+        runs.update({name: "what stood there before", "x": f"gone {name}"})
+        runs.update({name: text}, gone=["x"])
     for _ in range(200):
         text = " ".join(choose.choices(vocabulary, k=choose.randint(0, 30)))
         longest = reference.longest(text)
