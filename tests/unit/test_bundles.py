@@ -13,15 +13,19 @@ from typer.testing import CliRunner
 
 from tests.embedding_models import make_tiny_model
 from tests.serving_models import make_adapter, make_base
+from tests.unit.test_evaluation_gate import report
 from tests.unit.training_corpus import fill
 from twin_assets.cli import app
 from twin_assets.core import features
+from twin_assets.core.bundle_parts import read_reports
 from twin_assets.core.bundles import export_bundle, import_bundle, is_bundle
 from twin_assets.core.datasets import load_dataset, update_samples
 from twin_assets.core.errors import GateError, InputError
+from twin_assets.core.evaluation.release import settle
 from twin_assets.core.lineage import learners, lineage
 from twin_assets.core.prompts import encode_prompt, messages
 from twin_assets.core.registry_files import refuse_unsafe
+from twin_assets.core.registry_versions import LINEAGE
 from twin_assets.core.training.loading import load_version
 from twin_assets.core.voice_profile import build_profile, load_profile, save_profile
 from twin_assets.core.workspace import Workspace
@@ -108,7 +112,22 @@ def test_what_it_learned_is_known_there(here, there):
     assert told.addresses == original.addresses
     (learned,) = learners(there, "demo", [next(d.document_id for d in told.documents if d.learned)])
     assert learned.how == "learned"
-    assert there.registry.report("demo", "1") == {"left_out": {"faithfulness": "no judge is set"}, "answers": []}
+    told = there.registry.report("demo", "1", "imported-report")
+    assert told == {"left_out": {"faithfulness": "no judge is set"}, "answers": []}
+
+
+def test_what_was_measured_elsewhere_promotes_nothing_here(there, tmp_path):
+    version = there.registry.get("demo", "1")
+    (tmp_path / "reports").mkdir()
+    (tmp_path / "reports" / "report.json").write_text(report("1").model_dump_json())
+    (tmp_path / "lineage.json").write_text(there.registry._files("demo", version.run_id).read(LINEAGE))
+    read_reports(there, version, tmp_path)
+    assert there.registry.report("demo", "1", "imported-report")["version"] == "1"
+    settings = there.settings.model_copy(update={"approval": "auto"})
+    with pytest.raises(GateError, match="Version 1 of 'demo' has no evaluation"):
+        settle(Workspace(settings), there.authors.get("demo"))
+    assert there.registry.approved("demo") is None
+    assert there.registry.get("demo", "1").status == "candidate"
 
 
 def test_lineage_is_served(here, there):

@@ -3,6 +3,7 @@
 import os
 import time
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import polars as pl
 import pytest
@@ -12,7 +13,7 @@ from twin_assets.core.authors import Author, Source
 from twin_assets.core.documents import TABLES, Chunk, Document
 from twin_assets.core.errors import ConfigurationError, InputError, LakeError, VersionGoneError
 from twin_assets.core.features import corpus_version
-from twin_assets.core.housekeeping import tidy
+from twin_assets.core.housekeeping import needed_versions, tidy
 from twin_assets.core.lake import Lake, rows_frame
 from twin_assets.core.registry import ModelVersion, Registry
 from twin_assets.core.warehouse import (
@@ -147,7 +148,7 @@ def test_a_version_goes_by_many_names(lake):
 
 def model(**made_from) -> ModelVersion:
     """A registered version as the registry gives it."""
-    values = {
+    values: dict[str, Any] = {
         "author": "ada", "version": "1", "run_id": "r", "base_model": "nano", "is_nano": True, "dataset_version": "",
         "corpus_version": "", "code_version": "1", "fingerprint": "f", "status": "approved",
         "created_at": datetime.now(UTC),
@@ -179,6 +180,9 @@ def test_the_retention_keeps_the_present_and_what_a_model_was_made_from(workspac
     done = tidy(workspace, NOW, shortest=NOW)
     told = {table.table: table for table in done.tables}["documents"]
     assert told.kept == (11,)
+    tuned = model(dataset_delta_version=5, preferences_version="p", preferences_delta_version=3)
+    monkeypatch.setattr(Registry, "versions", lambda self, author: [made, tuned])
+    assert needed_versions(workspace) == {"samples": {5}, "preferences": {3}, "documents": {11}}
     assert told.merged == {table.table: table for table in would.tables}["documents"].merged == 12
     assert content_version(lake, "ada", "corpus") == present
     assert content_version(lake, "ada", "corpus", 11) == wanted, "a model was made from it"

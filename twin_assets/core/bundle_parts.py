@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from twin_assets.core.bundles import Manifest
     from twin_assets.core.workspace import Workspace
 
+ELSEWHERE = "imported-"  # names of reports that another machine made
 VOICE = {"profile.json": ".json", "edits.json": ".edits.json", "voice.npz": ".voice.npz"}
 POINTS: dict[str, Any] = {
     "chunk_id": pl.String, "point_hash": pl.String, "collection": pl.String, "dense": pl.List(pl.Float32),
@@ -58,10 +59,14 @@ def without_texts(value: Any) -> Any:
 
 
 def read_reports(workspace: "Workspace", version: ModelVersion, folder: Path) -> None:
-    """Keep evaluations and record of the bundle with the version; raises InputError where the record is none."""
+    """Keep evaluations and record of the bundle with the version; raises InputError where the record is none.
+
+    Under names of their own: what was measured elsewhere decides nothing here.
+    """
     registry = workspace.registry
     for path in sorted((folder / "reports").glob("*.json")):
-        registry.record_report(version.author, version.version, _read_json(path), name=path.stem)
+        name = f"{ELSEWHERE}{path.stem.removeprefix(ELSEWHERE)}"
+        registry.record_report(version.author, version.version, _read_json(path), name=name)
     record = _read_json(folder / "lineage.json")
     documents_of_record(record)
     registry.record_lineage(version.author, version.version, record)
@@ -182,9 +187,8 @@ def write_cards(
     told = lineage(workspace, author.id, version.version)
     reports = workspace.registry.reports(author.id, version.version)
     decisions = workspace.registry.decisions(author.id, version.version)
-    (folder / "model_card.md").write_text(
-        model_card(author, version, reports.get("report"), decisions, passages), encoding="utf-8"
-    )
+    report = reports.get("report") or reports.get(f"{ELSEWHERE}report")
+    (folder / "model_card.md").write_text(model_card(author, version, report, decisions, passages), encoding="utf-8")
     (folder / "dataset_card.md").write_text(dataset_card(author, version, told), encoding="utf-8")
 
 

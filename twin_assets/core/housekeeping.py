@@ -1,10 +1,11 @@
 """Housekeeping: what the lake and the home no longer need goes, after a stated retention.
 
 The rule: for `keep` every version of every table can be read; after that only the present one and those a registered
-model was made from (its dataset in `samples`, its corpus in `documents`), which stay readable as long as the model is
-registered. Where the registry cannot be asked nothing is removed. Small files that a long backfill leaves are merged;
-no row changes by that. Embeddings that no passage has had for as long go too, and so do exports that no source names;
-and at once those of a former embedding model, which is neither set nor the one the author's index was made with.
+model was made from (its dataset in `samples`, its pairs in `preferences`, its corpus in `documents`), which stay
+readable as long as the model is registered. Where the registry cannot be asked nothing is removed. Small files that a
+long backfill leaves are merged; no row changes by that. Embeddings that no passage has had for as long go too, and so
+do exports that no source names; and at once those of a former embedding model, which is neither set nor the one the
+author's index was made with.
 """
 
 from collections.abc import Callable, Iterable
@@ -94,12 +95,14 @@ def tidy(
 
 def needed_versions(workspace: "Workspace") -> dict[str, set[int]]:
     """Delta versions by table that registered models were made from. Raises ModelError."""
-    needed: dict[str, set[int]] = {"samples": set(), "documents": set()}
+    needed: dict[str, set[int]] = {"samples": set(), "preferences": set(), "documents": set()}
     corpora = History(workspace.lake, "documents")
     for author in workspace.authors.ids():
         for model in workspace.registry.versions(author):
             if model.dataset_delta_version is not None:
                 needed["samples"].add(model.dataset_delta_version)
+            if model.preferences_delta_version is not None:
+                needed["preferences"].add(model.preferences_delta_version)
             made_from = _corpus_of(workspace.lake, corpora, model)
             if made_from is not None:
                 needed["documents"].add(made_from)
