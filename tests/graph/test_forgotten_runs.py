@@ -1,10 +1,12 @@
 """What Dagster remembers of an author's runs goes to the last byte, and nobody else's."""
 
+from datetime import UTC, datetime
+
 import dagster as dg
 from dagster._core.utils import make_new_run_id
 
 from twin_assets.core.authors import Author, AuthorStore
-from twin_assets.defs.forgetting import forget_runs
+from twin_assets.defs.forgetting import forget_older_runs, forget_runs
 from twin_assets.defs.launch import persistent_instance
 from twin_assets.defs.partitions import AUTHOR_PARTITION
 
@@ -18,6 +20,18 @@ def _ended(instance: dg.DagsterInstance, author: str, status: dg.DagsterRunStatu
 def _held(home) -> set[str]:
     everything = b"".join(path.read_bytes() for path in (home / "dagster").rglob("*") if path.is_file())
     return {author for author in ("ada", "ben") if f"a title of {author}s".encode() in everything}
+
+
+def test_what_was_forgotten_through_the_page_is_forgotten_by_the_nights_housekeeping(workspace):
+    with dg.DagsterInstance.ephemeral() as instance:
+        for author in ("ada", "ben"):
+            _ended(instance, author, dg.DagsterRunStatus.SUCCESS)
+        done = {"author": "ada", "document_id": "d", "asked_at": datetime.now(UTC), "finished_at": datetime.now(UTC)}
+        workspace.lake.append("forgotten", [done, done | {"author": "ben", "finished_at": None}])
+        _ended(instance, "ada", dg.DagsterRunStatus.SUCCESS)
+        assert forget_older_runs(instance, workspace.lake, workspace.settings.home) == 1
+        assert forget_older_runs(instance, workspace.lake, workspace.settings.home) == 0
+        assert sorted(run.tags["dagster/partition"] for run in instance.get_runs()) == ["ada", "ben"]
 
 
 def test_runs_and_partition_of_an_author(home, monkeypatch):

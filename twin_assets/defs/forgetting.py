@@ -5,7 +5,9 @@ from contextlib import closing
 from pathlib import Path
 
 import dagster as dg
+import polars as pl
 
+from twin_assets.core.lake import Lake
 from twin_assets.defs.launch import persistent_instance
 from twin_assets.defs.partitions import AUTHOR_PARTITION
 from twin_assets.settings import Settings
@@ -26,6 +28,25 @@ def forget_runs(settings: Settings, author: str) -> int:
     for database in (settings.home / "dagster").rglob("*.db"):
         _compact(database)
     return len(runs)
+
+
+def forget_older_runs(instance: dg.DagsterInstance, lake: Lake, storage: Path) -> int:
+    """Delete ended runs from before something of their author's was forgotten: the page leaves them behind.
+
+    Returns how many runs went; storage: the folder of Dagster's databases.
+    """
+    gone = 0
+    asked = lake.read("forgotten").drop_nulls("finished_at").group_by("author").agg(pl.col("finished_at").max())
+    for author, finished in asked.sort("author").iter_rows():
+        wanted = dg.RunsFilter(tags={"dagster/partition": author}, created_before=finished)
+        for run in instance.get_runs(wanted):
+            if run.is_finished:
+                instance.delete_run(run.run_id)
+                gone += 1
+    if gone:
+        for database in storage.rglob("*.db"):
+            _compact(database)
+    return gone
 
 
 def _compact(database: Path) -> None:

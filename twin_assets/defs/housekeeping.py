@@ -6,6 +6,7 @@ import dagster as dg
 
 from twin_assets.core.errors import TwinError
 from twin_assets.core.housekeeping import tidy
+from twin_assets.defs.forgetting import forget_older_runs
 from twin_assets.defs.reporting import as_failure
 from twin_assets.resources.workspace import WorkspaceResource
 
@@ -14,7 +15,9 @@ from twin_assets.resources.workspace import WorkspaceResource
 def keep_house(context: dg.OpExecutionContext, workspace: WorkspaceResource) -> None:
     """Tidy the deployment; what was done is in the run's log and in its output."""
     try:
-        done = tidy(workspace.open(), progress=context.log.info)
+        stores = workspace.open()
+        done = tidy(stores, progress=context.log.info)
+        runs = forget_older_runs(context.instance, stores.lake, stores.settings.home / "dagster")
     except TwinError as error:
         raise as_failure(error) from error
     files = [asdict(table) for table in done.tables if table.merged or table.removed]
@@ -26,6 +29,7 @@ def keep_house(context: dg.OpExecutionContext, workspace: WorkspaceResource) -> 
             "by table": dg.MetadataValue.json(files),
             "unused embeddings removed": done.embeddings,
             "replaced exports removed": done.imports,
+            "runs removed that remember what was forgotten": runs,
         }
     )
 
