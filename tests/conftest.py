@@ -15,6 +15,9 @@ from twin_assets.core.registry import Registry
 from twin_assets.core.workspace import Workspace
 from twin_assets.settings import Settings, get_settings
 
+# No deployment of a test exports its models, which takes seconds of a processor, unless the test wants it to.
+os.environ["TWIN_ENGINE"] = "reference"
+
 ROOT = Path(__file__).resolve().parent.parent
 SHARED_DATA = ROOT.parent / "shared" / "data"
 
@@ -94,9 +97,8 @@ def quick_tracking(empty_tracking: EmptyTracking) -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def clean_settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No setting of the person who runs the tests reaches a test, and none of a test's reaches the next."""
-    for name in [name for name in os.environ if name.startswith("TWIN_")]:
+    for name in [name for name in os.environ if name.startswith("TWIN_") and name != "TWIN_ENGINE"]:
         monkeypatch.delenv(name)
-    monkeypatch.setenv("TWIN_ENGINE", "reference")  # no deployment of a test exports a model unless it wants to
     get_settings.cache_clear()
     yield
     get_settings.cache_clear()
