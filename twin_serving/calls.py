@@ -142,6 +142,9 @@ class Call:
     def __init__(self, calls: Calls, promised: int) -> None:
         self.calls = calls
         self._promised = promised
+        # The last piece of each choice that came to its end, and all texts: for the request's trace.
+        self.ended: list[Reply] = []
+        self.texts: dict[int, list[str]] = {}
         self._pieces: asyncio.Queue[tuple[int, Reply]] = asyncio.Queue()
         self._asked: dict[int, float] = {}
         self._first: dict[int, float] = {}
@@ -172,11 +175,13 @@ class Call:
         self._pieces.put_nowait((index, piece))
         if "error" in piece:
             return None
+        self.texts.setdefault(index, []).append(piece["content"])
         now, seconds = time.monotonic(), None
         if index not in self._first:
             self._first[index], seconds = now, now - self._asked[index]
             metrics.count_first_text(seconds, piece["waited"], piece["swap_seconds"])
         if piece["finish"] is not None:
+            self.ended.append(piece)
             author, _ = split_model_name(piece["served"])
             tokens = piece["prompt_tokens"], piece["completion_tokens"]
             metrics.count_generation(author, *tokens, now - self._first[index])

@@ -19,6 +19,7 @@ from pydantic import BaseModel, Field
 
 from twin_serving.answers import error_body
 from twin_serving.calls import Call, Calls, Reply, choices
+from twin_serving.observing import ANSWERED
 
 
 class StreamOptions(BaseModel):
@@ -75,6 +76,7 @@ class ChatSpec(OpenAISpec):  # type: ignore[misc]
     async def chat_completion(self, request: ChatRequest, http: Request) -> Response:
         """Answer a chat request, whole or as server-sent events."""
         call = self.calls.admit(request.n)
+        http.scope[ANSWERED] = request, call
         try:
             call.watch(http.receive)
             call.begin(request, 0)

@@ -37,7 +37,11 @@ def composing_routes(workspace: Workspace, composer: Composer) -> APIRouter:
     @router.post("/feedback", status_code=201)
     def feedback(request: FeedbackRequest) -> dict[str, str]:
         """Keep what the author thinks of a draft, what it became, or that it was taken."""
-        return {"feedback_id": history.keep_feedback(workspace, request)}
+        feedback_id = history.keep_feedback(workspace, request)
+        said = {"rating": request.rating, "chosen": request.chosen, "comment": request.comment}
+        edited = {"edited": True} if request.edited_text is not None else {}
+        composer.tracer.feedback(request.author, request.draft_id, {**said, **edited})
+        return {"feedback_id": feedback_id}
 
     @router.get("/twins/{author_id}/compositions")
     def compositions(

@@ -18,6 +18,8 @@ from twin_serving.composer import Composer
 from twin_serving.composing import composing_routes
 from twin_serving.datasets import dataset_routes, document_routes
 from twin_serving.lineage import lineage_routes
+from twin_serving.monitoring import monitoring_routes
+from twin_serving.observing import Observed
 from twin_serving.releases import release_routes
 from twin_serving.schemas import SearchRequest
 from twin_serving.server import PROCESS_HEADER
@@ -45,6 +47,8 @@ def add_routes(app: FastAPI, settings: Settings, candidate: tuple[str, str] | No
     composer = Composer(workspace, OwnChat(f"http://127.0.0.1:{settings.port}", api_key=own_key), candidate)
     app.include_router(_search(workspace))
     app.include_router(composing_routes(workspace, composer))
+    app.include_router(monitoring_routes(workspace))
+    app.add_middleware(Observed, tracer=composer.tracer)
     app.title, app.version = "LLM Twin", "1"
     _run_while_serving(app, workspace, composer)
 
@@ -87,19 +91,20 @@ def _run_while_serving(app: FastAPI, workspace: Workspace, composer: Composer) -
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[Any]:
         end_with_parent()
-        threading.Thread(target=warm_up, args=(workspace,), name="warm-up", daemon=True).start()
+        threading.Thread(target=warm_up, args=(workspace, composer), name="warm-up", daemon=True).start()
         async with serve(app) as state:
             yield state
-        composer.tracer.close()
+        composer.close()
 
     app.router.lifespan_context = lifespan
 
 
-def warm_up(workspace: Workspace) -> None:
+def warm_up(workspace: Workspace, composer: Composer) -> None:
     """Import and open the stores; what is missing is said when it is asked for."""
     for author in workspace.authors.list()[:8]:
         try:
             workspace.registry.approved(author.id)
             workspace.retriever.search(author.id, "warm", limit=1)
+            composer.warm_up(author.id)
         except TwinError as error:
             logger.info("nothing to warm up of %s: %s", author.id, error)
