@@ -78,6 +78,7 @@ def twin_routes(workspace: Workspace) -> APIRouter:
     @router.get("/twins/{author_id}")
     def twin(author_id: str) -> dict[str, Any]:
         """One author in full."""
+        from twin_assets.core.serving_export import engine_of
         from twin_assets.core.status import quarantined, source_report, timetable_status
 
         author = workspace.authors.get(author_id)
@@ -95,6 +96,7 @@ def twin_routes(workspace: Workspace) -> APIRouter:
                     "created_at": version.created_at,
                     "base_model": version.base_model,
                     "is_nano": version.is_nano,
+                    "engine": engine_of(workspace, version) if version.status == "approved" else None,
                 }
                 for version in workspace.registry.versions(author_id)
             ],

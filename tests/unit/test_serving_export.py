@@ -12,7 +12,7 @@ from tests.serving_models import make_adapter, make_base, register
 from twin_assets.core import serving_export
 from twin_assets.core.authors import Author
 from twin_assets.core.errors import ModelError, UnknownModelError
-from twin_assets.core.serving_export import FOLDER, RECORD, export_version, judged, read_export, refused
+from twin_assets.core.serving_export import FOLDER, RECORD, engine_of, export_version, judged, read_export, refused
 from twin_assets.core.workspace import Workspace
 from twin_assets.settings import Settings
 from twin_serving.endpoint_engine import EndpointEngine
@@ -88,6 +88,9 @@ def test_an_approved_version_is_exported_while_the_reference_serves(deployed: Wo
         assert found.seconds > 0
         assert {path.name for path in folder.iterdir()} == {"adapter", "base", FOLDER}
         assert export_version(deployed, deployed.registry.get("ann", "1")) == found
+        shown = engine_of(deployed, deployed.registry.get("ann", "1"))
+        assert (shown["name"], shown["loss"], shown["reason"]) == ("onnx", found.loss, found.reason)
+        assert engine_of(deployed, deployed.registry.get("ann", "2"))["reason"] == "it is not exported yet"
         # The other version is not exported, the base without adapter never is.
         assert type(models.get("ann@2").engine) is TransformersEngine
         assert type(models.get("ann@base").engine) is TransformersEngine

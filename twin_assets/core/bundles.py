@@ -29,6 +29,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from twin_assets.core.archives import BLOCK, Archive
 from twin_assets.core.errors import GateError, InputError
 from twin_assets.core.registry import ModelVersion
+from twin_assets.core.serving_export import FOLDER
 
 if TYPE_CHECKING:
     from twin_assets.core.workspace import Workspace
@@ -128,7 +129,9 @@ def export_bundle(
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".bundle-") as scratch:
         folder = Path(scratch)
-        shutil.copytree(workspace.registry.folder(author, found.version), folder / "model")
+        # What the version was exported to for serving is made again where it is wanted.
+        left_out = shutil.ignore_patterns(FOLDER, f".{FOLDER}-*")
+        shutil.copytree(workspace.registry.folder(author, found.version), folder / "model", ignore=left_out)
         if merged:
             parts.merge(workspace, found, folder / "merged")
         parts.write_reports(workspace, found, folder)

@@ -78,6 +78,20 @@ def read_export(version_folder: Path) -> Export | None:
     return found if found.export_version == EXPORT_VERSION else None
 
 
+def engine_of(workspace: "Workspace", version: "ModelVersion") -> dict[str, object]:
+    """What computes a version's answers on this machine's CPU, and why: name, reason, and the losses measured."""
+    if workspace.settings.engine == "reference":
+        return {"name": "reference", "reason": "TWIN_ENGINE is set to reference"}
+    try:
+        found = read_export(workspace.registry.folder(version.author, version.version))
+    except TwinError as error:
+        return {"name": "reference", "reason": str(error)}
+    if found is None:
+        return {"name": "reference", "reason": "it is not exported yet"}
+    figures = found.model_dump(mode="json", include={"precision", "loss", "loss_reference", "samples", "made_at"})
+    return {"name": found.engine, "reason": found.reason, **figures}
+
+
 def export_version(workspace: "Workspace", version: "ModelVersion", stopped: Stopped = lambda: False) -> Export | None:
     """Export a version where that was not done yet, and say what became of it; None where `stopped()` became true.
 
