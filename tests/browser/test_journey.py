@@ -1,17 +1,16 @@
 """From nothing to a draft, as somebody does who has never seen the page, against the real services."""
 
-import json
-import os
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from demo.exports import linkedin_export
-from tests.browser.conftest import Product, Visit, running_page, visit
+from tests.browser.conftest import Product, Visit, visit
 from tests.serving_models import make_adapter, make_base, register
+from twin_assets.core.voice_edits import VoiceEdits, load_edits
 from twin_assets.core.workspace import Workspace
-from twin_serving.server import free_port
+from twin_serving.client import TwinClient
 
 AUTHOR = "Maren Oduya"
 AUTHOR_ID = "maren-oduya"
@@ -21,14 +20,30 @@ COLLECTING_PATIENCE = 240_000
 pytestmark = pytest.mark.timeout(600)
 
 
-def button(page: Page, name: str):
+def button(page: Page | Locator, name: str) -> Locator:
     """The button with exactly this name."""
     return page.get_by_role("button", name=name, exact=True)
+
+
+def go_to(window: Visit, page: str) -> None:
+    window.page.get_by_role("link", name=page, exact=True).click()
+    expect(window.page.get_by_role("heading", level=1, name=page)).to_be_visible()
+
+
+def see_that_it_is_away(window: Visit, product: Product) -> None:
+    """What does not answer is said, where, and what to do; nothing looks empty instead."""
+    window.open("library")
+    expect(window.page.get_by_role("alert")).to_contain_text(product.settings.serving_url)
+    expect(window.page.get_by_role("alert")).to_contain_text("twin serve")
+    expect(button(window.page, "Try again")).to_be_visible()
+    expect(window.page.get_by_text("The library is empty")).to_have_count(0)
+    window.look()
 
 
 def add_author(window: Visit) -> None:
     window.open()
     expect(window.page.get_by_role("heading", name="Your twin writes from what you have published")).to_be_visible()
+    window.look()
     window.shoot("1-first-visit")
     button(window.page, "Add author").click()
     expect(window.page.get_by_text("The author needs a name")).to_be_visible()
@@ -43,7 +58,6 @@ def add_sources(window: Visit, product: Product, folder: Path) -> None:
     page.get_by_role("textbox", name="GitHub").fill("https://example.org/nothing/like/github")
     button(page, "Save sources").click()
     expect(page.get_by_role("alert").filter(has_text="GitHub")).to_be_visible()
-    window.shoot("2-wrong-link")
     page.get_by_role("textbox", name="GitHub").fill("")
     page.get_by_role("textbox", name="Medium").fill(f"{product.platforms.url}/medium/feed/@{AUTHOR_ID}")
     page.get_by_role("textbox", name="Substack").fill(f"{product.platforms.url}/substack")
@@ -63,14 +77,14 @@ def add_sources(window: Visit, product: Product, folder: Path) -> None:
     window.shoot("3-sources")
 
 
-def collect(window: Visit) -> None:
+def collect(window: Visit, product: Product) -> None:
+    product.wait_for_dagster()
     button(window.page, "Start collecting").click()
     expect(window.page.get_by_text("steps done")).to_be_visible()
-    window.shoot("4-collecting")
     # The run is Dagster's: a reload goes on watching it.
     window.page.reload()
     expect(window.page.get_by_text("Collecting finished")).to_be_visible(timeout=COLLECTING_PATIENCE)
-    window.settle()
+    window.look()
     window.shoot("5-collected")
     rows = window.page.locator(".rows li.ok")
     expect(rows.first).to_be_visible()
@@ -81,53 +95,200 @@ def collect(window: Visit) -> None:
 def compose(window: Visit, product: Product) -> None:
     page = window.page
     button(page, "Compose a draft").click()
+    button(page, "Compose").click()
+    expect(page.get_by_role("alert").filter(has_text="links alone do not tell")).to_be_visible()
     page.get_by_role("textbox", name="What should the post say?").fill(PROMPT)
     links = f"{product.platforms.url}/web/flaky-pipelines-survey.html\n{product.platforms.url}/web/no-such-page.html"
     page.get_by_role("textbox", name="Links to draw from").fill(links)
     button(page, "Compose").click()
+    expect(page.locator(".stream").first).to_contain_text("flaky")
     draft = page.locator(".draft").first
     expect(draft.get_by_role("heading", name="Assembled from real sentences")).to_be_visible()
-    window.settle()
     expect(page.get_by_text("Not read:")).to_be_visible()
-    supported = draft.locator(".sentence.verbatim.own").first
-    supported.click()
+    draft.locator(".sentence.verbatim.own").first.click()
     expect(draft.locator(".evidence blockquote").first).not_to_be_empty()
+    expect(draft.locator(".evidence p").nth(1)).to_contain_text("LinkedIn")
+    window.look()
     window.shoot("6-draft")
 
 
 def look_closely(window: Visit) -> None:
-    """Keyboard, copy, and a reload that loses nothing."""
+    """Keyboard, preview, copy, and a reload that loses nothing."""
     page = window.page
     draft = page.locator(".draft").first
     shown = draft.locator(".text .sentence.verbatim").count()
     draft.locator(".text .sentence").last.focus()
     page.keyboard.press("Enter")
     expect(draft.locator(".text .sentence").last).to_have_attribute("aria-expanded", "true")
-    button(page, "Copy text").first.click()
+    draft.get_by_role("tab", name="Evidence").focus()
+    page.keyboard.press("ArrowRight")
+    expect(draft.get_by_role("tab", name="Preview")).to_be_focused()
+    expect(draft.locator(".post")).to_contain_text(AUTHOR)
+    folded = len(draft.locator(".post .words").inner_text())
+    button(draft, "…more").click()
+    assert len(draft.locator(".post .words").inner_text()) > folded
+    button(draft, "Copy text").click()
     expect(draft.get_by_text("Copied")).to_be_visible()
     copied = page.evaluate("navigator.clipboard.readText()")
     assert len(copied) > 100
     assert "[1]" not in copied
     page.reload()
-    window.settle()
     expect(page.locator(".draft").first.locator(".text .sentence.verbatim")).to_have_count(shown)
     expect(page.get_by_role("textbox", name="What should the post say?")).to_have_value(PROMPT)
 
 
-def give_feedback(window: Visit) -> None:
+def edit_and_rate(window: Visit) -> None:
+    """An edit shows its differences, outlives a reload before it is kept, and is kept, as is a choice and a rating."""
     page = window.page
-    page.get_by_text("Edit and rate").first.click()
-    version = page.get_by_role("textbox", name="Your version").first
-    version.fill(version.input_value() + "\n\nOne more line of my own.")
+    draft = page.locator(".draft").first
+    draft.get_by_role("tab", name="Edit").click()
+    version = draft.get_by_role("textbox", name="Your version")
+    mine = version.input_value() + "\n\nOne more line of my own."
+    version.fill(mine)
+    expect(draft.locator("ins")).to_contain_text("One more line of my own.")
+    page.reload()
+    draft.get_by_role("tab", name="Edit").click()
+    expect(version).to_have_value(mine)
+    button(draft, "Keep my version").click()
+    expect(page.get_by_text("Your version is kept.")).to_be_visible()
+    expect(draft.locator(".badge")).to_have_text("Edited")
+    page.get_by_text("Rate it").first.click()
     page.get_by_text("5 post it").first.click()
-    button(page, "Save feedback").first.click()
-    expect(page.get_by_text("Saved. It counts in the next training.")).to_be_visible()
+    button(page, "Save rating").first.click()
+    expect(page.get_by_text("Rated 5 of 5")).to_be_visible()
+    page.evaluate("localStorage.clear()")
+    page.reload()
+    expect(draft.locator(".badge")).to_have_text("Edited")
+    draft.get_by_role("tab", name="Edit").click()
+    expect(version).to_have_value(mine)
+
+
+def tell_the_voice(window: Visit, product: Product) -> None:
+    """What was measured is drawn; an edit is refused where it contradicts itself, kept, and taken back."""
+    page, workspace = window.page, Workspace(product.settings)
+    go_to(window, "Voice")
+    for heading in ("Rhythm", "Punctuation", "Openings and endings", "Your own words", "Make it yours"):
+        expect(page.get_by_role("heading", name=heading, exact=True)).to_be_visible()
+    expect(page.locator('[data-testid="stVegaLiteChart"] :is(svg, canvas)')).to_have_count(6)
+    window.look()
+    window.shoot("voice")
+    page.get_by_role("textbox", name="Never say").fill("leverage")
+    page.get_by_role("textbox", name="Phrases I like").fill("Leverage")
+    button(page, "Save my voice").click()
+    expect(page.get_by_role("alert").filter(has_text="both a favourite and forbidden")).to_be_visible()
+    expect(page.get_by_role("textbox", name="Never say")).to_have_value("leverage")
+    assert load_edits(workspace, AUTHOR_ID) == VoiceEdits(), "a refused edit changes nothing"
+    page.get_by_role("textbox", name="Phrases I like").fill("boring is a feature")
+    page.get_by_role("textbox", name="How I open").fill("with a scene")
+    button(page, "Save my voice").click()
+    expect(page.get_by_text("Saved. The next draft heeds it.")).to_be_visible()
+    kept = load_edits(workspace, AUTHOR_ID)
+    assert (kept.forbidden_phrases, kept.favourite_phrases) == (["leverage"], ["boring is a feature"])
+    button(page, "Take all my edits back").click()
+    expect(page.get_by_text("The voice is as it was measured.")).to_be_visible()
+    assert load_edits(workspace, AUTHOR_ID) == VoiceEdits()
+
+
+def tend_the_library(window: Visit) -> None:
+    """The list is filtered, a document is left out of learning, another forgotten; a search finds by meaning."""
+    page = window.page
+    go_to(window, "Library")
+    row = page.locator(".document")
+    expect(row).to_have_count(20)
+    expect(page.locator('[data-testid="stVegaLiteChart"] :is(svg, canvas)').first).to_be_visible()
+    window.look()
+    page.get_by_role("textbox", name="With these words").fill("actual cardboard")
+    page.keyboard.press("Enter")
+    expect(row).to_have_count(1)
+    button(page, "Read").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.locator(".words")).to_contain_text("actual cardboard")
+    button(dialog, "Leave out of learning").click()
+    expect(row.locator(".chip")).to_have_text("Left out of learning")
+    button(page, "Read").click()
+    dialog.get_by_text("Forget it altogether").click()
+    expect(dialog.get_by_role("alert")).to_contain_text("This cannot be undone")
+    button(dialog, "Forget it for ever").click()
+    expect(page.get_by_role("heading", name="Nothing like that")).to_be_visible()
+    page.get_by_role("textbox", name="Words or an idea").fill("flaky tests")
+    page.keyboard.press("Enter")
+    expect(page.locator(".passage-title").first).to_be_visible()
+    window.settle()
+    window.shoot("7-library")
+
+
+def register_models(product: Product, folder: Path) -> None:
+    """Two tiny random models as the author's candidates; training one is what tests/e2e does."""
+    base = make_base(folder / "candidate" / "base")
+    registry = Workspace(product.settings).registry
+    for seed in (1, 2):
+        make_adapter(base, folder / "candidate" / "adapter", seed=seed)
+        register(registry, AUTHOR_ID, folder / "candidate", "browser")
+
+
+def approve(window: Visit, product: Product, folder: Path) -> None:
+    """An approval changes what is served, and so does rolling it back."""
+    page = window.page
+    go_to(window, "Models")
+    expect(page.get_by_role("heading", name="No model yet")).to_be_visible()
+    expect(button(page, "Train a model")).to_be_enabled()
+    register_models(product, folder)
+    page.reload()
+    expect(page.get_by_text("its text is the machinery's proof, not prose")).to_be_visible()
+    for version in ("1", "2"):
+        card = page.locator(f".st-key-card-model-{version}")
+        expect(card.get_by_text("Candidate: waits for a decision")).to_be_visible()
+        button(card, "Approve").click()
+        button(page.get_by_role("dialog"), "Approve").click()
+        expect(card.get_by_text("Approved: this one writes")).to_be_visible()
+        assert served(product) == version
+    window.look()
+    window.shoot("8-models")
+    button(page, "Roll back to the version before").click()
+    button(page.get_by_role("dialog"), "Roll back").click()
+    expect(page.locator(".st-key-card-model-1").get_by_text("Approved: this one writes")).to_be_visible()
+    assert served(product) == "1"
+
+
+def served(product: Product) -> str:
+    """The version that answers now."""
+    with TwinClient(product.settings.serving_url) as client:
+        answer = client.chat(AUTHOR_ID, [{"role": "user", "content": "Go"}], max_tokens=1)
+    return str(answer["system_fingerprint"]).rpartition("@")[2]
+
+
+def compose_with_model(window: Visit) -> None:
+    """An approved nano writes beside the assembled draft, and says that it cannot write; earlier drafts are there."""
+    page = window.page
+    go_to(window, "Compose")
+    page.get_by_role("textbox", name="What should the post say?").fill(PROMPT)
+    page.get_by_role("radio", name="1", exact=True).click()
+    button(page, "Compose").click()
+    expect(page.locator(".draft .notice")).to_be_visible()
+    expect(page.locator(".draft")).to_have_count(2)
+    expect(page.locator(".draft h3").first).to_contain_text("1 · Assembled")
+    page.locator(".draft").nth(1).get_by_role("button", name="Choose this one").click()
+    expect(page.locator(".draft").nth(1).get_by_role("button", name="Chosen")).to_be_visible()
+    window.look()
+    window.shoot("phone-drafts", phone=True)
+    window.shoot("dark-drafts", dark=True)
+    page.get_by_text("Earlier drafts").click()
+    expect(page.get_by_role("button", name=PROMPT[:40])).to_have_count(2)
+    page.get_by_role("button", name=PROMPT[:40]).last.click()
+    expect(page.locator(".draft .badge").first).to_have_text("Edited")
+
+
+def watch(window: Visit) -> None:
+    go_to(window, "Monitoring")
+    expect(window.page.locator(".waterfall").first).to_be_attached()
+    window.look()
+    window.shoot("9-monitoring")
 
 
 def tend_sources(window: Visit) -> None:
     """What was set aside says why; a timetable is set, and refused where it is none; a source is taken away."""
     page = window.page
-    page.get_by_role("link", name="Sources").click()
+    go_to(window, "Sources")
     expect(page.get_by_role("heading", name="Set aside")).to_be_visible()
     expect(page.locator(".rows .reason").filter(has_text="Import your Substack export").first).to_be_visible()
     page.get_by_text("Collect by itself: never").click()
@@ -139,8 +300,6 @@ def tend_sources(window: Visit) -> None:
     button(page, "Save timetable").click()
     expect(page.get_by_text("Collect by itself: every day at 06:00 (UTC)")).to_be_visible()
     expect(page.locator(".rows li.ok").first).to_contain_text("06:00")
-    window.settle()
-    window.shoot("5-sources-told")
     row = page.locator("[class*=st-key-source-]").filter(has_text="LinkedIn")
     row.get_by_role("button", name="Remove").click()
     dialog = page.get_by_role("dialog")
@@ -156,102 +315,23 @@ def choose(window: Visit, timetable: str) -> None:
     window.page.get_by_role("option", name=timetable).click()
 
 
-def search(window: Visit) -> None:
-    window.page.get_by_role("link", name="Library").click()
-    window.page.get_by_role("textbox", name="Words or an idea").fill("flaky tests")
-    window.page.keyboard.press("Enter")
-    expect(window.page.locator(".passage-title").first).to_be_visible()
-    window.settle()
-    window.shoot("7-library")
-
-
-def register_model(product: Product, folder: Path) -> None:
-    """A tiny random model as the author's first candidate; training one is what tests/e2e does."""
-    base = make_base(folder / "candidate" / "base")
-    make_adapter(base, folder / "candidate" / "adapter", seed=1)
-    register(Workspace(product.settings).registry, AUTHOR_ID, folder / "candidate", "browser")
-
-
-def approve(window: Visit, product: Product, folder: Path) -> None:
-    page = window.page
-    page.get_by_role("link", name="Models").click()
-    expect(page.get_by_role("heading", name="No model yet")).to_be_visible()
-    expect(button(page, "Train a model")).to_be_enabled()
-    register_model(product, folder)
-    page.reload()
-    expect(page.get_by_role("heading", name="Version 1")).to_be_visible()
-    expect(page.get_by_text("its text is the machinery's proof, not prose")).to_be_visible()
-    expect(page.get_by_text("Candidate: waits for a decision")).to_be_visible()
-    button(page, "Approve").click()
-    page.get_by_role("dialog").get_by_role("button", name="Approve", exact=True).click()
-    expect(page.get_by_text("Approved: this one writes")).to_be_visible()
-    window.settle()
-    window.shoot("8-models")
-
-
-def compose_with_model(window: Visit) -> None:
-    """An approved nano writes beside the assembled draft, and says that it cannot write."""
-    window.page.get_by_role("link", name="Compose").click()
-    window.page.get_by_role("textbox", name="What should the post say?").fill(PROMPT)
-    button(window.page, "Compose").click()
-    expect(window.page.locator(".draft .notice")).to_be_visible()
-    window.settle()
-    expect(window.page.locator(".draft")).to_have_count(2)
-    expect(window.page.locator(".draft h3").first).to_contain_text("Assembled")
-    window.shoot("9-both-drafts")
-
-
-def test_from_first_visit_to_drafts(product: Product, browser: Browser, screenshots: Path, tmp_path: Path):
+def test_from_first_visit_to_drafts(product: Product, browser: Browser, screenshots: Path | None, tmp_path: Path):
     with visit(browser, product.page_url, screenshots) as window:
-        add_author(window)
-        add_sources(window, product, tmp_path)
-        collect(window)
-        compose(window, product)
-        look_closely(window)
-        give_feedback(window)
-        search(window)
-        approve(window, product, tmp_path)
-        compose_with_model(window)
-        address = window.page.url
-        tend_sources(window)
-    _fits_every_screen(product, browser, screenshots, address)
-
-
-def _fits_every_screen(product: Product, browser: Browser, screenshots: Path, drafts: str) -> None:
-    """Phone width without sideways scrolling, and the dark theme; also: an address shows the same to a new window."""
-    pages = {
-        "sources": f"?author={AUTHOR_ID}",
-        "drafts": drafts.removeprefix(f"{product.page_url}/"),
-        "library": f"library?author={AUTHOR_ID}&query=tests",
-        "models": f"models?author={AUTHOR_ID}",
-    }
-    for shape in ({"width": 390, "height": 844}, {"dark": True}):
-        with visit(browser, product.page_url, screenshots, **shape) as window:
-            for name, path in pages.items():
-                window.open(path)
-                expect(window.page.get_by_role("heading", level=1)).to_be_visible()
-                if name == "drafts":
-                    expect(window.page.locator(".draft")).to_have_count(2)
-                window.shoot(f"{'dark' if 'dark' in shape else 'phone'}-{name}")
-                overflow = "document.querySelector('[data-testid=stMain]').scrollWidth - innerWidth"
-                assert window.page.evaluate(overflow) <= 0, f"{name} scrolls sideways"
-                background = window.page.evaluate(
-                    "getComputedStyle(document.querySelector('[data-testid=stApp]')).backgroundColor"
-                )
-                darkness = sum(json.loads(background.replace("rgb(", "[").replace(")", "]")))
-                assert (darkness < 200) == ("dark" in shape), f"{name} is {background}"
-
-
-def test_a_serving_api_that_is_away_is_said(browser: Browser, screenshots: Path, tmp_path: Path):
-    """The page says what does not answer, where, and what to do; it does not show an empty library instead."""
-    address = f"http://127.0.0.1:{free_port()}"
-    with (
-        running_page(tmp_path, {**os.environ, "TWIN_SERVING_URL": address}) as url,
-        visit(browser, url, screenshots) as window,
-    ):
-        window.open("library")
-        expect(window.page.get_by_role("alert")).to_contain_text(address)
+        see_that_it_is_away(window, product)
+        with product.serving:
+            # The page goes on by itself as soon as the API is back.
+            expect(window.page.get_by_role("heading", name="No author yet")).to_be_visible()
+            add_author(window)
+            add_sources(window, product, tmp_path)
+            collect(window, product)
+            compose(window, product)
+            look_closely(window)
+            edit_and_rate(window)
+            tell_the_voice(window, product)
+            tend_the_library(window)
+            approve(window, product, tmp_path)
+            compose_with_model(window)
+            watch(window)
+            tend_sources(window)
+        window.page.reload()
         expect(window.page.get_by_role("alert")).to_contain_text("twin serve")
-        expect(button(window.page, "Try again")).to_be_visible()
-        expect(window.page.get_by_text("The library is empty")).to_have_count(0)
-        window.shoot("away")
