@@ -9,6 +9,7 @@ trained for the matrix (minutes).
 import argparse
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +19,11 @@ from sklearn.metrics import roc_auc_score
 
 from twin_assets.core.data.make_voice_background import CORPORA, cut, halves, paragraphs_of, read_prose
 from twin_assets.core.voice import Background, VoiceScorer
-from twin_assets.core.voice_features import Matrix, passages, units, vectors
+from twin_assets.core.voice_features import Matrix, passages, pieces, units, vectors
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 AUTHORS = ("voice_mtlynch", "voice_matklad", "voice_brandur", "linkedin_export_sanand")
+PARTS = ("areas", "calibration", "registers", "years", "flat", "matrix")
 LENGTHS = (50, 100, 200, 400)
 OPENED = {"n't": " not", "'re": " are", "'ve": " have", "'ll": " will", "'m": " am", "'d": " would", "can't": "cannot"}
 REWORDED = {"but": "however", "so": "therefore", "really": "very", "get": "obtain", "got": "obtained", "just": "simply",
@@ -70,10 +72,14 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--manuals", type=Path)
+    parser.add_argument("--part", choices=PARTS, help="one of the tables alone")
     arguments = parser.parse_args()
     console = Console(width=150)
     if not (DATA / "README.md").is_file():
         console.print(f"The captured data is not at {DATA}: nothing to measure.")
+        return
+    if arguments.part == "matrix":
+        console.print(matrix())
         return
     limit = 12 if arguments.quick else 40
     prose = read(arguments.manuals)
@@ -84,33 +90,51 @@ def main() -> None:
         for name, (_, rest) in parts.items()
         for length in LENGTHS
     }
-    found = {key: vectors(texts, background.idf, background.known) for key, texts in tested.items() if texts}
-    means = {name: vectors(cut(parts[name][0], 200, 60), background.idf, background.known).mean(0) for name in AUTHORS}
-    console.print(areas(background, means, found))
+    found = {key: [vectors(pieces(t), background.measure) for t in texts] for key, texts in tested.items() if texts}
+    means = {name: vectors(cut(parts[name][0], 200, 60), background.measure).mean(0) for name in AUTHORS}
+    if arguments.part in (None, "areas"):
+        console.print(areas(background, means, found))
     scorers = {name: VoiceScorer.fit(parts[name][0], background=background.without([name])) for name in AUTHORS}
-    console.print(calibration(scorers, tested), registers(scorers, parts, limit), years(limit), flat(scorers, tested))
-    if not arguments.quick:
+    tables: dict[str, Callable[[], Table]] = {
+        "calibration": lambda: calibration(scorers, tested),
+        "registers": lambda: registers(scorers, parts, limit),
+        "years": lambda: years(limit),
+        "flat": lambda: flat(scorers, tested),
+    }
+    for name, table in tables.items():
+        if arguments.part in (None, name):
+            console.print(table())
+    if not (arguments.part or arguments.quick):
         console.print(matrix())
 
 
-def areas(background: Background, means: dict[str, Matrix], found: dict[tuple[str, int], Matrix]) -> Table:
-    """Area under the curve of each author's own held-out passages against each stranger's, mean and least."""
+def areas(background: Background, means: dict[str, Matrix], found: dict[tuple[str, int], list[Matrix]]) -> Table:
+    """Area under the curve of each author's own held-out passages against each stranger's, mean and least.
+
+    found: vectors of each passage's pieces.
+    """
     table = Table("author", *(f"{n} words: score (least) | plain" for n in LENGTHS), title="area under the curve")
-    everything: dict[int, list[tuple[float, float]]] = {n: [] for n in LENGTHS}
+    everything: dict[tuple[str, str, int], tuple[float, float]] = {}
     for author, mean in means.items():
-        areas: dict[int, list[tuple[float, float]]] = {n: [] for n in LENGTHS}
+        direction = units(mean[None])[0]
         for stranger in {name for name, _ in found} - {author}:
             scorer = VoiceScorer.towards(mean, background.without([author, stranger]))
             for n in LENGTHS:
-                if (stranger, n) in found and (author, n) in found:
-                    rows = np.vstack([found[author, n], found[stranger, n]])
-                    truth = np.arange(len(rows)) < len(found[author, n])
-                    plain = rows @ units(mean[None])[0]
-                    areas[n].append((roc_auc_score(truth, scorer.margins_of(rows)), roc_auc_score(truth, plain)))
-        table.add_row(author, *(_shown(areas[n]) for n in LENGTHS))
-        for n in LENGTHS:
-            everything[n].extend(areas[n])
-    table.add_row("all", *(_shown(everything[n]) for n in LENGTHS))
+                if (stranger, n) not in found or (author, n) not in found:
+                    continue
+                rows = [*found[author, n], *found[stranger, n]]
+                truth = np.arange(len(rows)) < len(found[author, n])
+                scores = [scorer.margins_of(cut_up).mean() for cut_up in rows]
+                plain = [(cut_up @ direction).mean() for cut_up in rows]
+                everything[author, stranger, n] = roc_auc_score(truth, scores), roc_auc_score(truth, plain)
+    easy = set(CORPORA) - set(AUTHORS)
+    for name, authors, left in (*((a, {a}, set()) for a in means), ("all", set(means), set()),
+                                ("all, strangers without the manuals", set(means), easy)):  # fmt: skip
+        cells = [
+            [both for (a, s, m), both in everything.items() if m == n and a in authors and s not in left]
+            for n in LENGTHS
+        ]
+        table.add_row(name, *map(_shown, cells))
     return table
 
 

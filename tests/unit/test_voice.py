@@ -56,7 +56,7 @@ def test_the_background_holds_many_authors_and_leaves_the_author_out(scorer, sha
     assert len(scorer.impostors) == len(background.means)
     files = sorted((shared_data / "voice_matklad" / "content" / "posts").glob("*.dj"))[:30]
     texts = [path.read_text(encoding="utf-8") for path in files]
-    mean = vectors(passages(texts, 200)[:40], background.idf, background.known).mean(axis=0)
+    mean = vectors(passages(texts, 200)[:40], background.measure).mean(axis=0)
     assert same_person(mean, background) == {"voice_matklad"}
     assert "voice_matklad" not in background.without(["voice_matklad"]).authors
 

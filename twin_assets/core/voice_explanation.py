@@ -12,17 +12,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from twin_assets.core.sentences import split_sentences
 from twin_assets.core.voice_features import (
-    CHARACTER_FEATURES,
     FEATURES,
-    NGRAMS,
+    KINDS,
     RUN_OF,
-    RUNS,
-    WORD_FEATURES,
     Matrix,
-    distorted,
+    hashed,
+    pieces,
     plain,
     prose,
     sparse_vectors,
@@ -68,7 +67,8 @@ def explain(scorer: "VoiceScorer", text: str, most: int = 5) -> Explanation:
     if not written or not words:
         return Explanation([], [])
     floor, ceiling = scorer.spread(words)
-    changes = [*habits(written), *_phrases(written, _heat(scorer, written), most)]
+    heat = np.concatenate([_heat(scorer, piece) for piece in pieces(written)])
+    changes = [*habits(written), *_phrases(written, heat, most)]
     margins = scorer.margins([written, *(changed for _, changed in changes)])
     points = 100 * (margins[0] - margins[1:]) / (ceiling - floor)
     reasons = [
@@ -155,38 +155,43 @@ def _beginning(sentence: str) -> str:
 def _heat(scorer: "VoiceScorer", text: str) -> Matrix:
     """What each letter of a text gives to its margin, to first order [letters].
 
-    The derivative of the margin by each n-gram's weight, times the weight: as the vector's length is fixed these sum to
-    0, so that what is above raises the score and what is below lowers it.
+    The derivative of the margin by each feature's weight, times the weight: as the vector's length is fixed these sum
+    to 0, so that what is above raises the score and what is below lowers it.
     """
-    from sklearn.utils import murmurhash3_32
-
-    found = sparse_vectors([text], scorer.idf, scorer.known)
+    found = sparse_vectors([text], scorer.measure)
     at, weights = found.indices, found.data
     own, others = scorer.nearness(found)
     nearest = int(others[0].argmax()) if others.size else None
-    margin = scorer.margin(own, others)[0]
-    direction = scorer.towards_author(nearest)[at]
     away = weights - scorer.centre[at]
-    length = np.sqrt(1.0 - 2 * weights @ scorer.centre[at] + scorer.centre @ scorer.centre)
-    slope = (direction - margin / length * away) / length
+    length = np.sqrt(weights @ weights - 2 * weights @ scorer.centre[at] + scorer.centre @ scorer.centre)
+    slope = (scorer.towards_author(nearest)[at] - scorer.margin(own, others)[0] / length * away) / length
     gains = np.zeros(FEATURES, dtype=np.float32)
-    for part in (at < CHARACTER_FEATURES, at >= CHARACTER_FEATURES):
-        gains[at[part]] = weights[part] * (slope[part] - 2 * (weights[part] @ slope[part]) * weights[part])
-    line = text.replace("\n", "¶")
-    tokens = list(re.finditer(RUN_OF, line))
-    kept = [distorted(token.group(), scorer.known) for token in tokens]
-    places: list[tuple[int, int, int]] = []
-    for size in range(NGRAMS[0], NGRAMS[1] + 1):
-        for i in range(len(line) - size + 1):
-            places.append((abs(murmurhash3_32(line[i : i + size])) % CHARACTER_FEATURES, i, i + size))
-    for size in range(RUNS[0], RUNS[1] + 1):
-        for i in range(len(kept) - size + 1):
-            run = abs(murmurhash3_32(" ".join(kept[i : i + size]))) % WORD_FEATURES
-            places.append((CHARACTER_FEATURES + run, tokens[i].start(), tokens[i + size - 1].end()))
-    features, starts, ends = np.array(places).T
+    for kind in KINDS:
+        part = (at >= kind.start) & (at < kind.start + kind.features)
+        shares = (weights[part] / scorer.measure.scale[at[part]] / kind.weight) ** 2
+        gains[at[part]] = weights[part] * slope[part] - (weights[part] @ slope[part]) * shares
+    features, starts, ends = _places(text, scorer.measure.known)
     share = gains[features] / np.bincount(features, minlength=FEATURES)[features] / (ends - starts)
-    steps = np.bincount(starts, share, len(line) + 1) - np.bincount(ends, share, len(line) + 1)
+    steps = np.bincount(starts, share, len(text) + 1) - np.bincount(ends, share, len(text) + 1)
     return np.asarray(np.cumsum(steps)[:-1], dtype=np.float32)
+
+
+def _places(text: str, known: frozenset[str]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Every feature of a text, as often as it is there, and the letters it stands on: where they start and end."""
+    tokens = [found.span() for found in re.finditer(RUN_OF, text.replace("\n", "¶"))]
+    units = ([(i, i + 1) for i in range(len(text))], tokens, tokens)
+    found, starts, ends = [], [], []
+    for kind, spans, features in zip(KINDS, units, hashed(text, known), strict=True):
+        edges = np.array(spans, dtype=np.int64).reshape(-1, 2)
+        sizes = range(kind.sizes[0], min(kind.sizes[1], len(edges)) + 1)
+        first = np.concatenate([np.zeros(0, np.int64), *(np.arange(len(edges) - size + 1) for size in sizes)])
+        last = np.concatenate([np.zeros(0, np.int64), *(np.arange(size - 1, len(edges)) for size in sizes)])
+        # A word of several apostrophes is more tokens when written out than when struck out.
+        count = min(len(features), len(first))
+        found.append(features[:count])
+        starts.append(edges[first[:count], 0])
+        ends.append(edges[last[:count], 1])
+    return np.concatenate(found), np.concatenate(starts), np.concatenate(ends)
 
 
 def _phrases(text: str, heat: Matrix, most: int) -> Iterator[tuple[str, str]]:

@@ -2,27 +2,54 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
-CHARACTER_FEATURES = 2**14
-WORD_FEATURES = 2**13
-FEATURES = CHARACTER_FEATURES + WORD_FEATURES
-NGRAMS = (3, 5)
-RUNS = (1, 3)
 KNOWN_WORDS = 400
 WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
 RUN_OF = r"[^\W_]+(?:['’]\w+)?|[^\w\s]|¶"
 PASSAGE_WORDS = 200
 # Passage lengths, in words, at which similarities are calibrated.
-LENGTHS = (25, 50, 100, 200, 400)
+LENGTHS = (25, 50, 100, 200)
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 Matrix = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of features: where it starts in a vector, how many it has (hashed), of runs of how many letters or
+    words, and how much it weighs."""
+
+    start: int
+    features: int
+    sizes: tuple[int, int]
+    weight: float
+
+
+LETTERS = Kind(0, 2**14, (3, 5), 1.0)
+WORDS = Kind(LETTERS.features, 2**13, (1, 3), 0.6)
+SHAPES = Kind(WORDS.start + WORDS.features, 2**12, (1, 4), 0.4)
+KINDS = (LETTERS, WORDS, SHAPES)
+FEATURES = SHAPES.start + SHAPES.features
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """What texts are measured with. idf: weight of each feature; scale: one over how much it varies; known: the most
+    frequent words."""
+
+    idf: Matrix
+    scale: Matrix
+    known: frozenset[str]
+
 
 _FENCED = re.compile(r"^(```|~~~).*?^\1[^\n]*$", re.MULTILINE | re.DOTALL)
 _URL = re.compile(r"<?(https?://|www\.)[^\s)>\]]+>?")
@@ -60,6 +87,14 @@ def passages(texts: Sequence[str], length: int) -> list[str]:
     return ["".join(words[i : i + length]).strip() for i in range(0, len(words) - length + 1, length)]
 
 
+def pieces(text: str) -> list[str]:
+    """Prose in pieces of about PASSAGE_WORDS words each, which together are the whole of it."""
+    ends = [found.end() for found in re.finditer(r"\S+\s*", text)]
+    count = max(1, round(len(ends) / PASSAGE_WORDS))
+    cuts = [0, *(ends[len(ends) * i // count - 1] for i in range(1, count)), len(text)]
+    return [text[a:b] for a, b in pairwise(cuts)]
+
+
 def distorted(text: str, known: frozenset[str]) -> str:
     """The text with every word that is not among the known (the most frequent ones) made x, or X where it is
     capitalised, and every number 0: what is left is grammar, habit and rhythm (Stamatatos 2017)."""
@@ -71,35 +106,71 @@ def distorted(text: str, known: frozenset[str]) -> str:
     return re.sub(r"\d+", "0", WORD.sub(keep, text))
 
 
-def counts(texts: Sequence[str], known: frozenset[str]) -> "csr_matrix":
-    """How often each feature stands in each text [n, FEATURES]: hashed character 3-5-grams, then runs of 1 to 3 words
-    and marks of the distorted text."""
-    from scipy.sparse import hstack
-    from sklearn.feature_extraction.text import HashingVectorizer
-
-    # The analyser folds white space into one blank; a line break is part of how somebody writes.
-    lines = [prose(text).replace("\n", "¶") or " " for text in texts]
-    common = {"alternate_sign": False, "norm": None, "lowercase": False, "dtype": np.float32}
-    letters = HashingVectorizer(analyzer="char", ngram_range=NGRAMS, n_features=CHARACTER_FEATURES, **common)
-    words = HashingVectorizer(ngram_range=RUNS, token_pattern=RUN_OF, n_features=WORD_FEATURES, **common)
-    return hstack([letters.transform(lines), words.transform([distorted(line, known) for line in lines])]).tocsr()
+def shaped(line: str) -> list[str]:
+    """A text's words as their shape alone (case, and whether short, middling or long) and its marks as they are."""
+    return [_shape(token) if token[0].isalnum() else token for token in re.findall(RUN_OF, line)]
 
 
-def sparse_vectors(texts: Sequence[str], idf: Matrix, known: frozenset[str]) -> "csr_matrix":
-    """TF-IDF vectors [n, FEATURES] float32 of length 1: sublinear counts, both kinds of features weighing the same."""
-    found = counts(texts, known)
-    found.data = (1.0 + np.log(found.data)).astype(np.float32) * idf[found.indices]
-    letters = found.indices < CHARACTER_FEATURES
-    rows = np.repeat(np.arange(found.shape[0]), np.diff(found.indptr))
-    for part in (letters, ~letters):
-        squares = np.bincount(rows[part], weights=found.data[part] ** 2, minlength=found.shape[0])
-        found.data[part] /= np.maximum(np.sqrt(2 * squares), 1e-9)[rows[part]].astype(np.float32)
-    return found
+def _shape(word: str) -> str:
+    if word.isdigit():
+        return "0"
+    case = "A" if len(word) > 1 and word.isupper() else "X" if word[0].isupper() else "x"
+    return f"{case}{1 if len(word) < 4 else 2 if len(word) < 8 else 3}"
 
 
-def vectors(texts: Sequence[str], idf: Matrix, known: frozenset[str]) -> Matrix:
+def runs(codes: NDArray[np.uint64], sizes: tuple[int, int], features: int) -> NDArray[np.int64]:
+    """Hashes below `features` (a power of 2) of all runs of so many codes, shorter runs first: a polynomial of the
+    codes modulo 2^64, its bits mixed."""
+    found, hashes = [], codes
+    for size in range(1, sizes[1] + 1):
+        if size > 1:
+            hashes = hashes[:-1] * _BASE + codes[size - 1 :]
+        if size >= sizes[0]:
+            mixed = hashes * _MIXER
+            mixed = (mixed ^ (mixed >> np.uint64(31))) * _BASE
+            found.append((mixed >> np.uint64(65 - features.bit_length())).astype(np.int64))
+        if len(hashes) < 2:
+            break
+    return np.concatenate(found) if found else np.zeros(0, dtype=np.int64)
+
+
+_BASE, _MIXER = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9)
+
+
+def codes_of(tokens: Sequence[str]) -> NDArray[np.uint64]:
+    """A number for each token, the same everywhere."""
+    return np.array([crc32(token.encode()) for token in tokens], dtype=np.uint64)
+
+
+def hashed(text: str, known: frozenset[str]) -> list[NDArray[np.int64]]:
+    """Features of prose by kind (letters, words, shapes), in the order they stand in it, shorter runs first."""
+    line = text.replace("\n", "¶")
+    letters = np.frombuffer(line.encode("utf-32-le"), dtype=np.uint32).astype(np.uint64)
+    codes = (letters, codes_of(re.findall(RUN_OF, distorted(line, known))), codes_of(shaped(line)))
+    return [kind.start + runs(found, kind.sizes, kind.features) for kind, found in zip(KINDS, codes, strict=True)]
+
+
+def sparse_vectors(texts: Sequence[str], measure: Measure) -> "csr_matrix":
+    """Vectors [n, FEATURES] float32 of texts: the IDF of each feature that is there, every kind of features at its
+    weight's length, and each feature by its scale."""
+    from scipy.sparse import csr_matrix
+
+    rows, values = [], []
+    for text in texts:
+        at = [np.unique(found) for found in hashed(prose(text), measure.known)]
+        for kind, found in zip(KINDS, at, strict=True):
+            weights = measure.idf[found]
+            length = max(float(np.linalg.norm(weights)), 1e-9)
+            values.append(weights * measure.scale[found] * np.float32(kind.weight / length))
+        rows.append(np.concatenate(at))
+    ends = np.concatenate([[0], np.cumsum([len(row) for row in rows], dtype=np.int64)])
+    data = np.concatenate([np.zeros(0, np.float32), *values])
+    return csr_matrix((data, np.concatenate([np.zeros(0, np.int64), *rows]), ends), shape=(len(texts), FEATURES))
+
+
+def vectors(texts: Sequence[str], measure: Measure) -> Matrix:
     """The same as sparse_vectors(), dense."""
-    return np.asarray(sparse_vectors(texts, idf, known).toarray(), dtype=np.float32)
+    return np.asarray(sparse_vectors(texts, measure).toarray(), dtype=np.float32)
 
 
 def unit(vector: Matrix) -> Matrix:

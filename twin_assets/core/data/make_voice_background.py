@@ -12,7 +12,7 @@ import random
 import re
 import sys
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +25,7 @@ from twin_assets.core.voice_features import (
     PASSAGE_WORDS,
     WORD,
     Matrix,
+    Measure,
     passages,
     units,
     vectors,
@@ -213,16 +214,20 @@ def main(blogs: Path, manuals: Path, target: Path) -> None:
                 if len(found := cut(mine, PASSAGE_WORDS, PASSAGES)) >= MINIMUM_PASSAGES:
                     first[name, register] = found
                     second.setdefault(name, []).extend(rest)
-    flat = np.ones(FEATURES, np.float32)
-    spread = np.concatenate([(vectors(found, flat, known) > 0).sum(axis=0)[None] for found in first.values()]).sum(0)
-    idf = (np.log((1 + sum(map(len, first.values()))) / (1 + spread)) + 1).astype(np.float16).astype(np.float32)
-    means = np.stack([vectors(found, idf, known).mean(axis=0) for found in first.values()])
-    scale = means.max(axis=1, keepdims=True) / 255
     names = tuple(name for name, _ in first)
-    background = Background(idf, known, np.round(means / scale) * scale, names, np.zeros(len(LENGTHS), np.float32))
+    plain = Measure(np.ones(FEATURES, np.float32), np.ones(FEATURES, np.float32), known)
+    spread = np.sum([(vectors(found, plain) > 0).sum(axis=0) for found in first.values()], axis=0)
+    idf = (np.log((1 + sum(map(len, first.values()))) / (1 + spread)) + 1).astype(np.float16).astype(np.float32)
+    unscaled = [vectors(found, replace(plain, idf=idf)) for found in first.values()]
+    measure = Measure(idf, deviations(unscaled, names), known)
+    means = np.stack([found.mean(axis=0) for found in unscaled])
+    scale = means.max(axis=1, keepdims=True) / 255
+    floor = np.zeros(len(LENGTHS), np.float32)
+    background = Background(measure, np.round(means / scale) * scale * measure.scale, names, floor)
     np.savez_compressed(
         target,
         idf=idf.astype(np.float16),
+        feature_scale=measure.scale.astype(np.float16),
         known=np.array(words),
         means=np.round(means / scale).astype(np.uint8),
         scale=scale.astype(np.float32),
@@ -233,10 +238,20 @@ def main(blogs: Path, manuals: Path, target: Path) -> None:
     nearest(background, [register for _, register in first])
 
 
+def deviations(found: list[Matrix], names: tuple[str, ...]) -> Matrix:
+    """What each feature is multiplied by so that all vary about as much (cosine delta, Evert et al. 2017): one over the
+    standard deviation, within an author and between them; those that hardly vary are held back [features]."""
+    rows = {name: np.vstack([x for x, other in zip(found, names, strict=True) if other == name]) for name in names}
+    within = np.mean([x.var(axis=0) for x in rows.values()], axis=0)
+    between = np.stack([x.mean(axis=0) for x in rows.values()]).var(axis=0)
+    scale = 1 / np.sqrt(within + between + np.median(within) + 1e-12)
+    return np.asarray(scale / scale.max(), dtype=np.float16).astype(np.float32)
+
+
 def stranger_margins(background: Background, second: dict[str, list[str]]) -> Matrix:
     """Mean margin of strangers at each length: every pair of authors, both taken out of the background."""
     tested = {
-        name: [vectors(found, background.idf, background.known) for n in LENGTHS if (found := cut(texts, n, STRANGERS))]
+        name: [vectors(found, background.measure) for n in LENGTHS if (found := cut(texts, n, STRANGERS))]
         for name, texts in second.items()
     }
     margins: list[list[float]] = [[] for _ in LENGTHS]
@@ -252,7 +267,7 @@ def stranger_margins(background: Background, second: dict[str, list[str]]) -> Ma
 
 
 def nearest(background: Background, registers: list[str]) -> None:
-    """Print how near registers of one author and of two lie to each other: SAME_PERSON must lie between."""
+    """Print how near registers of one author and of two lie to each other; SAME_PERSON lies between."""
     near = units(background.means - background.centre)
     same = np.equal.outer(background.authors, background.authors)
     found = near @ near.T
