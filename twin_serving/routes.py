@@ -5,6 +5,7 @@ import os
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Response
@@ -13,6 +14,7 @@ from twin_assets.core.errors import TwinError
 from twin_assets.core.index import SearchFilter
 from twin_assets.core.workspace import Workspace
 from twin_assets.settings import Settings
+from twin_serving.agents import offer_to_agents
 from twin_serving.chat_stream import OwnChat
 from twin_serving.composer import Composer
 from twin_serving.composing import composing_routes
@@ -50,6 +52,7 @@ def add_routes(app: FastAPI, settings: Settings, candidate: tuple[str, str] | No
     app.include_router(monitoring_routes(workspace))
     app.add_middleware(Observed, tracer=composer.tracer)
     app.title, app.version = "LLM Twin", "1"
+    offer_to_agents(app, composer, partial(_find, workspace))
     _run_while_serving(app, workspace, composer)
 
 
@@ -66,20 +69,24 @@ def _health() -> APIRouter:
     return router
 
 
+def _find(workspace: Workspace, request: SearchRequest) -> dict[str, Any]:
+    workspace.authors.get(request.author)
+    where = SearchFilter(request.platforms, request.published_from, request.published_until, request.languages)
+    found = workspace.retriever.find(
+        request.author, request.query, request.limit, None if request.category is None else [request.category], where,
+        request.options,
+    )  # fmt: skip
+    version = workspace.index.version(request.author)
+    return {"author": request.author, "index_version": version, **found.to_dict()}
+
+
 def _search(workspace: Workspace) -> APIRouter:
     router = APIRouter(prefix="/v1", tags=["writing"])
 
     @router.post("/search")
     def search(request: SearchRequest) -> dict[str, Any]:
         """Passages of the author's writing that answer the query, and how the query was read."""
-        workspace.authors.get(request.author)
-        where = SearchFilter(request.platforms, request.published_from, request.published_until, request.languages)
-        found = workspace.retriever.find(
-            request.author, request.query, request.limit, None if request.category is None else [request.category],
-            where, request.options,
-        )  # fmt: skip
-        version = workspace.index.version(request.author)
-        return {"author": request.author, "index_version": version, **found.to_dict()}
+        return _find(workspace, request)
 
     return router
 

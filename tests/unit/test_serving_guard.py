@@ -10,13 +10,14 @@ from starlette.testclient import TestClient
 from twin_assets.core.errors import ConfigurationError
 from twin_assets.settings import Settings
 from twin_serving.answers import add_error_answers
-from twin_serving.guard import BODY_LIMIT, Guard
+from twin_serving.guard import BODY_LIMIT, Guard, RefusedError
+from twin_serving.permission import OPERATOR, Keys
 from twin_serving.server import check_port, create_server, free_port
 
 
 def application(api_key: str | None) -> TestClient:
     app = FastAPI()
-    app.add_middleware(Guard, api_key=api_key)
+    app.add_middleware(Guard, keys=Keys(api_key, None, open_without=True))
     add_error_answers(app)
 
     @app.get("/health")
@@ -109,6 +110,12 @@ def test_a_port_in_use_is_said_before_anything_starts() -> None:
 def test_without_a_key_only_loopback_names_are_answered(host, let_in):
     """A name pointed at this machine (DNS rebinding) makes a foreign page's Origin equal its Host."""
     headers = Headers({"host": host, "origin": f"http://{host}"})
-    refusal = Guard(None, None)._refusal("/v1/twins", headers, 10)
-    assert (refusal is None) == let_in
-    assert Guard(None, "key")._refusal("/v1/twins", Headers({"host": host, "x-api-key": "key"}), 10) is None
+    guard = Guard(None, Keys(None, None, open_without=True))
+    if let_in:
+        assert guard.admit("/v1/twins", headers, 10) is OPERATOR
+    else:
+        with pytest.raises(RefusedError) as refused:
+            guard.admit("/v1/twins", headers, 10)
+        assert refused.value.status == 403
+    named = Headers({"host": host, "x-api-key": "key"})
+    assert Guard(None, Keys("key", None, open_without=True)).admit("/v1/twins", named, 10) is OPERATOR
