@@ -143,18 +143,19 @@ def _beside_others(rows: Sequence[Mapping[str, Any]], title: str, scale: Literal
     return chart
 
 
-def by_day(rows: Sequence[Mapping[str, Any]], title: str) -> alt.Chart:
-    """A figure day by day; rows of {"day" (ISO date), "value"}."""
+def by_day(rows: Sequence[Mapping[str, Any]], title: str, *, counted: bool) -> alt.Chart:
+    """A figure day by day, columns where it is counted, else a line; rows of {"day" (ISO date), "value"}."""
     base = alt.Chart(alt.InlineData(values=list(rows)))
-    chart: alt.Chart = (
-        base.mark_line(point=alt.OverlayMarkDef(size=60, filled=True), strokeWidth=2)
-        .encode(
-            x=alt.X("day:T", title=None, axis=alt.Axis(format="%-d %b", tickCount=4, grid=False)),
-            y=alt.Y("value:Q", title=None, scale=alt.Scale(zero=False, nice=True), axis=alt.Axis(tickCount=4)),
-            tooltip=[alt.Tooltip("day:T", format="%-d %b %Y"), alt.Tooltip("value:Q", title=title, format=",.3~f")],
-        )
-        .properties(height=150)
-    )
+    point = alt.OverlayMarkDef(size=60, filled=True)
+    marked = base.mark_bar(cornerRadiusEnd=2) if counted else base.mark_line(point=point, strokeWidth=2)
+    chart: alt.Chart = marked.encode(
+        x=alt.X("yearmonthdate(day):T", title=None, axis=alt.Axis(format="%-d %b", tickCount=4, grid=False)),
+        y=alt.Y("value:Q", title=None, scale=alt.Scale(zero=counted), axis=alt.Axis(tickCount=4, format="~s")),
+        tooltip=[
+            alt.Tooltip("yearmonthdate(day):T", title="day", format="%-d %b %Y"),
+            alt.Tooltip("value:Q", title=title, format=",.3~f"),
+        ],
+    ).properties(height=150)
     return chart
 
 

@@ -114,23 +114,25 @@ def _numbered(sentences: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, An
     return shown, sources
 
 
-def titled(draft: Mapping[str, Any], model_version: str | None) -> str:
-    """What a draft is called: its rank among the others, and who wrote it."""
+def titled(draft: Mapping[str, Any], version: str | None, base: str | None = None) -> str:
+    """What a draft is called, by who wrote it: a version of the author's, or a base model that is nobody's."""
     kind = KINDS.get(draft["kind"], draft["kind"])
-    return f"{kind}, version {model_version}" if draft["kind"] == "model" and model_version else kind
+    if draft["kind"] != "model":
+        return kind
+    return f"{kind}, version {version}" if version else f"{kind} {base}" if base else kind
 
 
 def _view(answer: Mapping[str, Any], draft: Mapping[str, Any], author: str) -> dict[str, Any]:
     sentences, sources = _numbered(draft["sentences"])
     form, scores, feedback = format_named(answer["format"]), draft["scores"], draft.get("feedback") or {}
     alone = len(answer["drafts"]) == 1
+    title = titled(draft, answer["model_version"], answer["base_model"])
     posts = draft["parts"] or [draft["text"]]
     return {
         "draft_id": draft["draft_id"],
         "author": author,
         "format": answer["format"],
-        "title": titled(draft, answer["model_version"]) if alone else
-                 f"{draft['rank']} · {titled(draft, answer['model_version'])}",
+        "title": title if alone else f"{draft['rank']} · {title}",
         "reasons": [] if alone else draft["reasons"],
         "notice": draft.get("notice"),
         "alone": alone,

@@ -72,7 +72,7 @@ def _row(author: str, row: Mapping[str, Any]) -> None:
             width="stretch",
         )
         named = row["title"] or " ".join(row["beginning"].split())[:40]
-        if st.button("Open", type="tertiary", key=f"open-{row['document_id']}", help=f"Read “{parts.plain(named)}”"):
+        if st.button("Read", type="tertiary", key=f"open-{row['document_id']}", help=f"All of “{parts.plain(named)}”"):
             document_dialog(author, row["document_id"])
 
 
@@ -87,7 +87,7 @@ def _title(row: Mapping[str, Any]) -> str:
 def found(author: str, hit: Mapping[str, Any]) -> None:
     """A passage that a search found, with a way to the whole document."""
     parts.passage(hit)
-    if st.button("Open the document", type="tertiary", key=f"open-{hit['chunk_id']}", icon=":material/open_in_full:"):
+    if st.button("Read all of it", type="tertiary", key=f"open-{hit['chunk_id']}", icon=":material/open_in_full:"):
         document_dialog(author, hit["document_id"])
 
 

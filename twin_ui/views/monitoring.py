@@ -7,6 +7,7 @@ from typing import Any
 import streamlit as st
 
 from twin_ui import charts, parts, state
+from twin_ui.draft import format_named
 
 DAYS = {7: "7 days", 30: "30 days", 90: "90 days"}
 # Lines of the charts by day: the field, its title, its unit.
@@ -18,6 +19,11 @@ DAILY = {
     "retrieval": ("Retrieval", "mean score of the passages found"),
     "tokens": ("Tokens", "read and written by the model"),
 }
+COUNTED = ("compositions", "tokens")
+STEPS = {
+    "links": "Read the links", "retrieval": "Find passages", "assemble": "Assemble", "prompt": "Prepare the prompt",
+    "generation": "Model writes", "checks": "Check", "keep": "Keep",
+}  # fmt: skip
 TRACES_SHOWN = 10
 
 
@@ -103,7 +109,7 @@ def _daily(rows: Sequence[Mapping[str, Any]]) -> None:
             title, unit = DAILY[name]
             with columns[position % 2]:
                 st.markdown(f"**{title}** · {unit}")
-                st.altair_chart(charts.by_day(values, title), width="stretch")
+                st.altair_chart(charts.by_day(values, title, counted=name in COUNTED), width="stretch")
 
 
 def _steps(steps: Mapping[str, Mapping[str, float]]) -> None:
@@ -112,7 +118,7 @@ def _steps(steps: Mapping[str, Mapping[str, float]]) -> None:
     with parts.card("steps"):
         st.subheader("Where the time goes", anchor=False)
         rows = [
-            {"step": name, "which": which, "milliseconds": values[key]}
+            {"step": STEPS.get(name, name), "which": which, "milliseconds": values[key]}
             for name, values in steps.items()
             for which, key in (("Usual (p50)", "p50"), ("Slow (p95)", "p95"))
         ]
@@ -134,7 +140,11 @@ def _traces(found: Mapping[str, Any]) -> None:
 def _trace(trace: Mapping[str, Any]) -> None:
     failed = trace["status"].lower() not in ("ok", "unset")
     icon = ":material/error:" if failed else ":material/check:"
-    what = [parts.moment(trace["created_at"]), trace["format"] or "composition", _milliseconds(trace["milliseconds"])]
+    what = [
+        parts.moment(trace["created_at"]),
+        format_named(trace["format"]).title if trace["format"] else trace["kind"],
+        _milliseconds(trace["milliseconds"]),
+    ]
     with st.expander(parts.plain(" · ".join(what)), icon=icon):
         if trace["prompt"]:
             st.markdown(f"**Prompt:** {parts.plain(trace['prompt'])}")
@@ -152,7 +162,7 @@ def waterfall(steps: Sequence[Mapping[str, Any]], whole: float) -> str:
     """The steps of a trace as bars on its time, as HTML; start_ms and ms of each are milliseconds."""
     whole = max([whole, 1.0, *(step["start_ms"] + step["ms"] for step in steps)])
     lines = (
-        f'<li><span>{escape(step["name"])}</span><span class="lane" aria-hidden="true">'
+        f'<li><span>{escape(STEPS.get(step["name"], step["name"]))}</span><span class="lane" aria-hidden="true">'
         f'<span style="margin-inline-start:{100 * step["start_ms"] / whole:.2f}%;'
         f'width:{max(0.4, 100 * step["ms"] / whole):.2f}%"></span></span>'
         f'<span class="time">{_milliseconds(step["ms"])}</span></li>'
