@@ -5,7 +5,7 @@ from typing import Any
 
 import dagster as dg
 
-from twin_assets.defs.alerts import run_failed
+from twin_assets.defs.alerts import run_failed, twin_does_worse
 from twin_assets.defs.automation import DERIVES
 from twin_assets.defs.collection import assets as collection
 from twin_assets.defs.collection import sensors as collection_sensors
@@ -87,6 +87,7 @@ def build_defs(resource_overrides: Mapping[str, Any] | None = None, settings: Se
             collection_sensors.inbox,
             collection_sensors.wait_is_over,
             run_failed,
+            twin_does_worse,
             training_sensors.enough_is_new,
             training_sensors.feedback_given,
             release_sensors.new_model,

@@ -13,7 +13,7 @@ from tests.graph.ticks import empty_instance, instance, resource  # noqa: F401  
 from twin_assets.core.alerts import Alert, send, undelivered
 from twin_assets.core.errors import LakeError
 from twin_assets.core.workspace import Workspace
-from twin_assets.defs.alerts import run_failed
+from twin_assets.defs.alerts import CALM, run_failed, twin_does_worse
 from twin_assets.defs.partitions import AUTHOR_PARTITION, authors
 from twin_assets.settings import Settings
 from twin_serving.server import free_port
@@ -204,3 +204,33 @@ def test_without_a_webhook_nothing_is_sent(failing, webhook, monkeypatch, home):
     assert failing.tick().skip_message is None
     assert webhook.received == []
     assert undelivered(home) is None
+
+
+def test_a_twin_that_does_worse_is_told_of_once_in_an_episode(told, webhook, instance, resource, workspace):
+    from datetime import UTC, datetime
+
+    from twin_assets.core.authors import Author
+
+    def fail(count: int) -> None:
+        row = {"author": "ada", "kind": "compose", "error": "LakeError", "created_at": datetime.now(UTC)}
+        workspace.lake.append("usage", [row] * count)
+
+    def tick(cursor: str | None) -> str:
+        with dg.build_sensor_context(instance=instance, cursor=cursor, resources={"workspace": resource}) as context:
+            return twin_does_worse(context).cursor
+
+    workspace.authors.save(Author(id="ada", name="Ada"))
+    fail(2)
+    cursor = tick(None)
+    assert webhook.received == []
+    fail(8)
+    webhook.answers = [503] * 3
+    cursor = tick(cursor)
+    assert json.loads(cursor) == {}, "who could not be told is told by the next tick"
+    for _ in range(2):
+        cursor = tick(cursor)
+    (alert,) = webhook.received
+    assert alert["text"] == "twin does worse: ada: 10 of 10 requests failed in the last 24 hours."
+    ended = {name: (datetime.fromisoformat(at) - CALM).isoformat() for name, at in json.loads(cursor).items()}
+    tick(json.dumps(ended))
+    assert len(webhook.received) == 2, "a new episode"

@@ -57,7 +57,7 @@ def test_the_jobs_and_sensors_are_there(definitions):
     assert {"twin", "collect", "train", "release", "preferences", "record_approval", "housekeeping"} <= jobs
     assert {sensor.name for sensor in repository.sensor_defs} == {
         "automation", "new_authors", "inbox", "enough_is_new", "new_model", "approval_given",
-        "wait_is_over", "run_failed", "feedback_given",
+        "wait_is_over", "run_failed", "twin_does_worse", "feedback_given",
     }  # fmt: skip
     assert [schedule.name for schedule in repository.schedule_defs] == ["collect_on_timetable", "every_night"]
 

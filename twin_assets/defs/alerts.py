@@ -1,11 +1,21 @@
-"""A failed run is told to the webhook the operator set; a webhook that does not answer fails nothing."""
+"""What a person should know is told to the webhook the operator set: a failed run, a twin that does worse in use.
+
+A webhook that does not answer fails nothing.
+"""
+
+import json
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
 from twin_assets.core.alerts import Alert, send
+from twin_assets.core.errors import TwinError
+from twin_assets.core.monitoring import watched
 from twin_assets.defs.reporting import own_sentence
 from twin_assets.resources.workspace import WorkspaceResource
 
+# A measure that is fine for so long has had its episode: the next alarm is a new one.
+CALM = timedelta(days=3)
 CHECK_FAILED = "DagsterAssetCheckFailedError"  # names asset and check
 
 
@@ -50,3 +60,35 @@ def failure_of(context: dg.RunFailureSensorContext) -> tuple[str, str]:
             sentence = error.message.partition(": ")[2]
         return step, sentence or f"{name or 'An error'}; the run's log says more."
     return "", context.failure_event.message or "The run ended without a word."
+
+
+@dg.sensor(
+    name="twin_does_worse",
+    description="Posts to TWIN_ALERT_WEBHOOK when a measure of a twin in use drifts or many of its requests fail.",
+    minimum_interval_seconds=3600,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+)
+def twin_does_worse(context: dg.SensorEvaluationContext, workspace: WorkspaceResource) -> dg.SensorResult:
+    """Tell of each episode once; the cursor holds when each measure that was told of alarmed last."""
+    opened = workspace.open()
+    if opened.settings.alert_webhook is None:
+        return dg.SensorResult(skip_reason="No webhook is set (TWIN_ALERT_WEBHOOK).")
+    now, problems = datetime.now(UTC), []
+    told: dict[str, str] = json.loads(context.cursor or "{}")
+    told = {name: at for name, at in told.items() if now - datetime.fromisoformat(at) < CALM}
+    for author in opened.authors.ids():
+        try:
+            alarming = [each for each in watched(opened, author, now) if each.alarming]
+        except TwinError as error:
+            problems.append(f"{author}: {error}")
+            continue
+        for each in alarming:
+            name = f"{author}/{each.measure}"
+            problem = None if name in told else send(Alert("twin does worse", author, each.message), opened.settings)
+            if problem is None:
+                told[name] = now.isoformat()
+            else:
+                problems.append(problem)
+    for problem in problems:
+        context.log.warning(problem)
+    return dg.SensorResult(skip_reason="; ".join(problems) or "Nothing new to tell.", cursor=json.dumps(told))
