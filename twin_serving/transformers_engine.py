@@ -16,12 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from twin_assets.core.errors import ModelError
+from twin_serving.base_models import can_batch, end_tokens, forward_arguments, load_base, mixes
 from twin_serving.batching import Batch, Decoder, Row
 from twin_serving.generating import generated
 from twin_serving.streaming import Generation, Piece, first_line, pieces, room_for
 
-# Weights smaller than this gain nothing from bfloat16 and are served as they were trained.
-SMALL_WEIGHTS_BYTES = 200_000_000
 ADAPTER_BYTES = 1_000_000_000
 BASE = "__base__"  # PEFT's name for rows without an adapter
 CHANGED = ""  # no adapter's name: which adapters are set, and whether any is used, has to be set anew
@@ -47,15 +46,17 @@ class Base:
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         self.adapter_bytes = adapter_bytes
         self.adapters: OrderedDict[str, Adapter] = OrderedDict()
-        self.tokenizer, model = _load(folder, self.device)
+        self.tokenizer, model = load_base(folder, self.device)
         self.model: Any = model
-        self.ends = _end_tokens(model, self.tokenizer)
+        self.ends = end_tokens(model, self.tokenizer)
         self._lock = threading.RLock()
         self._names = itertools.count()
         self._wrapped = False  # whether PEFT's wrapper is around the model
         # The adapter that is set for rows that all have the same; None: none is used; BASE: each row's own.
         self._active: str | None = None
-        self._arguments = _forward_arguments(model)
+        self._row_adapters: list[str] | None = None  # while rows of different adapters are computed: each row's
+        self._hooked: set[int] = set()
+        self._arguments = forward_arguments(model)
         self.decoder = Decoder(lambda: Batch(self._forward, self.device)) if can_batch(model) else None
 
     @property
@@ -109,19 +110,42 @@ class Base:
         if not (folder / "adapter_model.safetensors").is_file():
             raise ModelError(f"There is no adapter_model.safetensors in {folder}; train this version again.")
         name = f"adapter{next(self._names)}"
+        # In the base's own precision, and without drawing the random weights that the file's replace.
+        options: dict[str, Any] = {"adapter_name": name, "autocast_adapter_dtype": False, "low_cpu_mem_usage": True}
         try:
             if not self._wrapped:
-                self.model = PeftModel.from_pretrained(self.model, str(folder), adapter_name=name).eval()
+                self.model = PeftModel.from_pretrained(self.model, str(folder), **options).eval()
                 self._wrapped = True
             else:
-                self.model.load_adapter(str(folder), adapter_name=name)
+                self.model.load_adapter(str(folder), **options)
         except (OSError, ValueError, RuntimeError, KeyError) as error:
             raise ModelError(
                 f"The adapter in {folder} does not fit its base model ({first_line(error)}); train it again."
             ) from error
         self._active = CHANGED
-        size = (folder / "adapter_model.safetensors").stat().st_size
-        return Adapter(name, size, _mixes(self.model.peft_config[name]))
+        self._hook()
+        size = sum(
+            weights.numel() * weights.element_size()
+            for path, weights in self.model.named_parameters()
+            if f".{name}." in path
+        )
+        return Adapter(name, size, mixes(self.model.peft_config[name]))
+
+    def _hook(self) -> None:
+        """Tell every adapted layer each row's adapter, while there is more than one.
+
+        PEFT's own way puts hooks on all layers and takes them off again at every token, a fifth of the time.
+        """
+        from peft.tuners.lora import LoraLayer
+
+        def tell(_module: Any, arguments: Any, named: dict[str, Any]) -> tuple[Any, dict[str, Any]] | None:
+            return None if self._row_adapters is None else (arguments, {**named, "adapter_names": self._row_adapters})
+
+        adapted: list[Any] = [module for module in self.model.modules() if isinstance(module, LoraLayer)]
+        for module in adapted:
+            if id(module) not in self._hooked:
+                self._hooked.add(id(module))
+                module.register_forward_pre_hook(tell, with_kwargs=True)
 
     def _delete_adapter(self, name: str) -> None:
         self.model.delete_adapter(name)
@@ -129,7 +153,8 @@ class Base:
 
     def _forward(self, tokens: Any, mask: Any, positions: Any, cache: Any, adapters: Sequence[str | None]) -> Any:
         """Scores of the token after each row's last, as the decoder asks for them."""
-        arguments: dict[str, Any] = {**self._arguments, **self._set_adapters(adapters)}
+        arguments = dict(self._arguments)
+        self._set_adapters(adapters)
         if "position_ids" in arguments:
             arguments["position_ids"] = positions
         output = self.model(
@@ -137,15 +162,17 @@ class Base:
         )
         return output.logits[:, -1]
 
-    def _set_adapters(self, adapters: Sequence[str | None]) -> dict[str, Any]:
-        """Make the model compute with each row's adapter; returns what its call needs for that."""
+    def _set_adapters(self, adapters: Sequence[str | None]) -> None:
+        """Make the model compute with each row's adapter."""
+        self._row_adapters = None
         if not self._wrapped:
-            return {}
+            return
         if len(set(adapters)) > 1:
             if self._active in (None, CHANGED):
                 self.model.base_model.enable_adapter_layers()
                 self._active = BASE
-            return {"adapter_names": [BASE if name is None else name for name in adapters]}
+            self._row_adapters = [BASE if name is None else name for name in adapters]
+            return
         if adapters[0] != self._active:
             if adapters[0] is None:
                 self.model.base_model.disable_adapter_layers()
@@ -154,7 +181,6 @@ class Base:
                 # Not set_adapter's default: that would turn gradients on for the adapter.
                 self.model.set_adapter(adapters[0], inference_mode=True)
             self._active = adapters[0]
-        return {}
 
     def tokens(self, prompt: list[int], limit: int, generation: Generation, adapter: Adapter | None) -> Generator[int]:
         """The tokens that follow the prompt: decoded in a batch, or one generation after the other where none fits."""
@@ -221,76 +247,3 @@ class TransformersEngines:
                 while len(self.bases) > self.max_bases:
                     self._loading.pop(self.bases.popitem(last=False)[0], None)
         return TransformersEngine(base, adapter)
-
-
-def can_batch(model: Any) -> bool:
-    """Whether rows of this model can join a batch: attention over the whole text or a window, positions from outside.
-
-    Others (recurrent states, chunks counted from the first token, encoders) generate one after the other.
-    """
-    import inspect
-
-    from transformers import DynamicCache
-
-    kinds = set(getattr(model.config.get_text_config(decoder=True), "layer_types", None) or [])
-    if model.config.is_encoder_decoder or not model._supports_default_dynamic_cache():
-        return False
-    if not kinds <= {"full_attention", "sliding_attention"}:
-        return False
-    if "position_ids" not in inspect.signature(model.forward).parameters:
-        return False
-    layers = {type(layer).__name__ for layer in DynamicCache(config=model.config).layers}
-    return layers <= {"DynamicLayer", "DynamicSlidingWindowLayer"}
-
-
-def _forward_arguments(model: Any) -> dict[str, Any]:
-    """What this model's forward takes beside tokens, mask and cache."""
-    import inspect
-
-    known = inspect.signature(model.forward).parameters
-    return {name: value for name, value in {"position_ids": None, "logits_to_keep": 1}.items() if name in known}
-
-
-def _end_tokens(model: Any, tokenizer: Any) -> set[int]:
-    """Ids that end an answer: the model's own list and the tokenizer's end of sequence."""
-    configured = model.generation_config.eos_token_id
-    ends = set(configured if isinstance(configured, list) else [configured])
-    return {int(token) for token in ends | {tokenizer.eos_token_id} if token is not None}
-
-
-def _mixes(config: Any) -> bool:
-    """Whether PEFT can compute this adapter beside others in one batch: plain LoRA on linear layers."""
-    return (
-        str(getattr(config.peft_type, "value", config.peft_type)) == "LORA"
-        and not config.use_dora
-        and config.bias == "none"
-        and not config.modules_to_save
-        and not getattr(config, "trainable_token_indices", None)
-        and not getattr(config, "target_parameters", None)
-    )
-
-
-def _load(folder: Path, device: str) -> tuple[Any, Any]:
-    """(tokenizer, model) of a base. Raises ModelError."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-        model: Any = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=_dtype(folder, device), local_files_only=True, use_safetensors=True, trust_remote_code=False
-        )
-    except (OSError, ValueError) as error:
-        raise ModelError(
-            f"The base model in {folder} cannot be loaded ({first_line(error)}); train or download it again."
-        ) from error
-    return tokenizer, model.to(device).eval()
-
-
-def _dtype(folder: Path, device: str) -> Any:
-    import torch
-
-    if device == "cuda":
-        return torch.bfloat16
-    size = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
-    fast = bool(torch.cpu._is_avx512_bf16_supported())
-    return torch.bfloat16 if fast and size >= SMALL_WEIGHTS_BYTES else torch.float32
