@@ -29,9 +29,9 @@ def card(gib: int, **other) -> Machine:
 
 # Per size of card, in GiB: the largest recipe that fits as it is, and the largest that some setting makes fit.
 CARDS = {
-    8: ("0.5B", "7B"),
+    8: ("0.5B", "3B"),
     16: ("3B", "14B"),
-    24: ("7B", "30B"),
+    24: ("7B", "14B"),
     48: ("70B", "70B"),
     80: ("70B", "70B"),
     141: ("70B", "70B"),

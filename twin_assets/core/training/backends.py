@@ -47,17 +47,26 @@ def trainable(folder: Path, recipe: Recipe) -> tuple[Any, Any]:
     if backend_of(recipe) == "unsloth":
         return _with_unsloth(folder, recipe)
     from accelerate import PartialState
+
+    model, tokenizer = load_base(folder, four_bits=recipe.method == "qlora", place=PartialState().num_processes == 1)
+    return adapted(model, recipe), tokenizer
+
+
+def adapted(model: Any, recipe: Recipe) -> Any:
+    """A loaded model with what the recipe trains on it, by peft."""
     from peft import get_peft_model, prepare_model_for_kbit_training
 
-    four_bits = recipe.method == "qlora"
-    model, tokenizer = load_base(folder, four_bits=four_bits, place=PartialState().num_processes == 1)
-    if four_bits:
-        model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=recipe.checkpointing)
+    if recipe.method == "qlora":
+        model = prepare_model_for_kbit_training(
+            model,
+            use_gradient_checkpointing=recipe.checkpointing,
+            gradient_checkpointing_kwargs={"use_reentrant": False},
+        )
     tuned: Any = get_peft_model(model, adapter_configuration(model, recipe))
     for parameter in tuned.parameters():
         if parameter.requires_grad:  # steps smaller than bfloat16 can tell would be lost
             parameter.data = parameter.data.float()
-    return tuned, tokenizer
+    return tuned
 
 
 def backend_of(recipe: Recipe) -> Literal["trl", "unsloth"]:

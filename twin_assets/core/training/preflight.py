@@ -177,7 +177,8 @@ def memory_of(shape: ModelShape, workload: Workload, machine: Machine) -> int:
     width = 2 if gpu else 4
     weights = float(shape.parameters * width)
     if workload.method == "qlora":
-        weights = shape.embeddings * width + FOUR_BITS * (shape.parameters - shape.embeddings)
+        # peft's preparation of a base in 4 bits puts what is not in 4 bits into float32.
+        weights = shape.embeddings * 4 + FOUR_BITS * (shape.parameters - shape.embeddings)
     shared = (weights + 16 * _trained(shape, workload)) / machine.gpus
     # Of a layer and token, in bytes of half precision: norms in float32, attention and the gated block; each adapter
     # keeps a float32 copy of its input, a dropout mask and a half-precision copy.

@@ -96,26 +96,9 @@ def _supervised(
     if finished.is_file():
         _load(tuned, finished.parent)
         return dict(json.loads(finished.read_text(encoding="utf-8")))
-    from transformers import PrinterCallback
-    from trl.trainer.sft_config import SFTConfig
-
     checkpoints = folder / "checkpoints"
-    has_validation = examples[1] is not None
-    trainer = _trainer()(
-        model=tuned,
-        args=SFTConfig(
-            **shared_options(recipe, checkpoints, has_validation=has_validation),
-            num_train_epochs=recipe.epochs,
-            learning_rate=recipe.learning_rate,
-            warmup_steps=recipe.warmup,
-            packing=recipe.packing,
-        ),
-        train_dataset=examples[0],
-        eval_dataset=examples[1],
-        processing_class=tokenizer,
-        callbacks=callbacks(recipe, "fine-tuning", progress, seconds, has_validation=has_validation),
-    )
-    trainer.remove_callback(PrinterCallback)
+    watching = callbacks(recipe, "fine-tuning", progress, seconds, has_validation=examples[1] is not None)
+    trainer = supervised_trainer(tuned, tokenizer, examples, recipe, checkpoints, watching)
     whole = last_whole_checkpoint(checkpoints)
     try:
         result = trainer.train(resume_from_checkpoint=str(whole) if whole else None)
@@ -125,6 +108,39 @@ def _supervised(
     metrics = {"training_loss": float(result.training_loss), "training_steps": float(result.global_step)}
     save_adapter(tuned, tokenizer, base_name, finished.parent, metrics)
     return metrics
+
+
+def supervised_trainer(
+    tuned: Any,
+    tokenizer: Any,
+    examples: tuple[Any, Any],
+    recipe: Recipe,
+    checkpoints: Path,
+    callbacks: list[Any],
+    **otherwise: Any,
+) -> Any:
+    """trl's trainer of a recipe on examples (to train on, to validate on or None); otherwise: of its arguments."""
+    from transformers import PrinterCallback
+    from trl.trainer.sft_config import SFTConfig
+
+    options = {
+        **shared_options(recipe, checkpoints, has_validation=examples[1] is not None),
+        "num_train_epochs": recipe.epochs,
+        "learning_rate": recipe.learning_rate,
+        "warmup_steps": recipe.warmup,
+        "packing": recipe.packing,
+        **otherwise,
+    }
+    trainer = _trainer()(
+        model=tuned,
+        args=SFTConfig(**options),
+        train_dataset=examples[0],
+        eval_dataset=examples[1],
+        processing_class=tokenizer,
+        callbacks=callbacks,
+    )
+    trainer.remove_callback(PrinterCallback)
+    return trainer
 
 
 def _trainer() -> Any:
