@@ -15,7 +15,8 @@ MEBIBYTE = 1024 * 1024
 BODY_LIMIT = 2 * MEBIBYTE
 # A complete LinkedIn archive with its pictures can be this large; the part with the writing is a few MB.
 UPLOAD_LIMIT = 512 * MEBIBYTE
-OPEN_PATHS = frozenset({"/health"})
+# What an orchestrator asks, which sends no key; they tell nothing but that.
+OPEN_PATHS = frozenset({"/health", "/ready"})
 LOOPBACK_NAMES = ("127.0.0.1", "localhost", "::1")
 
 

@@ -20,7 +20,7 @@ WRITE = frozenset({"/v1/chat/completions", "/v1/compose", "/v1/feedback"})
 # Requests that concern no author: lists name those alone that may be seen, and /mcp weighs each call of a tool.
 # What is not among them (/metrics, /info, and whatever comes to be) is for keys of all authors.
 GENERAL = frozenset(
-    {"/", "/v1/twins", "/v1/models", "/v1/platforms", "/mcp", "/ready", "/docs", "/redoc", "/openapi.json"}
+    {"/", "/v1/twins", "/v1/models", "/v1/platforms", "/mcp", "/docs", "/redoc", "/openapi.json"}
 )
 PRINCIPAL = "twin.principal"
 

@@ -19,6 +19,7 @@ from twin_serving.chat_stream import OwnChat
 from twin_serving.composer import Composer
 from twin_serving.composing import composing_routes
 from twin_serving.datasets import dataset_routes, document_routes
+from twin_serving.description import describe
 from twin_serving.lineage import lineage_routes
 from twin_serving.monitoring import monitoring_routes
 from twin_serving.observing import Observed
@@ -51,7 +52,7 @@ def add_routes(app: FastAPI, settings: Settings, candidate: tuple[str, str] | No
     app.include_router(composing_routes(workspace, composer))
     app.include_router(monitoring_routes(workspace))
     app.add_middleware(Observed, tracer=composer.tracer)
-    app.title, app.version = "LLM Twin", "1"
+    describe(app)
     offer_to_agents(app, composer, partial(_find, workspace))
     _run_while_serving(app, workspace, composer)
 

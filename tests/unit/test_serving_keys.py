@@ -19,6 +19,7 @@ from twin_assets.core.clients import LEVELS, ClientStore
 from twin_assets.core.errors import ConfigurationError, InputError
 from twin_assets.core.workspace import Workspace
 from twin_assets.settings import Settings
+from twin_serving.guard import OPEN_PATHS
 from twin_serving.permission import (
     GENERAL,
     OPERATOR,
@@ -184,7 +185,7 @@ def test_on_every_route_a_key_for_one_author_is_refused_for_another(served: Any)
     assert len(operations) > 30
     seen = set()
     for method, path in operations:
-        if path == "/health" or (path in GENERAL and method in ("GET", "HEAD")) or path == "/mcp" or "oauth2" in path:
+        if path in OPEN_PATHS or (path in GENERAL and method in ("GET", "HEAD")) or path == "/mcp" or "oauth2" in path:
             continue
         answer = _ask(client, method, path, "ben", keys["admin"])
         assert answer.status_code == 403, f"{method} {path}"
@@ -206,7 +207,7 @@ def test_on_every_route_a_key_that_may_read_changes_nothing(served: Any) -> None
 def test_without_a_key_nothing_but_health_answers(served: Any) -> None:
     app, client, _ = served
     for method, path in _operations(app):
-        if path != "/health" and method != "HEAD":
+        if path not in OPEN_PATHS and method != "HEAD":
             assert _ask(client, method, path, "ann", "wrong").status_code == 401, f"{method} {path}"
 
 
