@@ -1,5 +1,6 @@
 """Faults around a training: the registry away before and after, two at once, a base model that is nowhere any more."""
 
+import errno
 import shutil
 from pathlib import Path
 
@@ -37,7 +38,7 @@ def dataset_of(workspace: Workspace) -> datasets.Dataset:
     return datasets.load_dataset(workspace.lake, AUTHOR.id)
 
 
-def test_a_registry_that_is_away_costs_no_training(filled, monkeypatch):
+def test_a_registry_that_is_away_or_full_costs_no_training(filled, monkeypatch):
     dataset, here = dataset_of(filled), filled.registry
     away = Registry(NOBODY, filled.settings.models_folder)
     folder = filled.settings.home / "training" / AUTHOR.id
@@ -57,6 +58,15 @@ def test_a_registry_that_is_away_costs_no_training(filled, monkeypatch):
     assert here.versions(AUTHOR.id) == []
     assert [path.parent.parent.name for path in folder.glob("*/trained/adapter")], "what was trained waits"
     monkeypatch.setattr(sft, "trainable", lambda *_: pytest.fail("it is trained again"))
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Registry, "register", full)
+        with pytest.raises(ModelError, match="Storing the model found the disk full; nothing was registered"):
+            train(filled, AUTHOR, dataset)
+    assert here.versions(AUTHOR.id) == []
     assert train(filled, AUTHOR, dataset).version.version == "1"
     assert not list(folder.glob("*/trained"))
 
