@@ -3,6 +3,7 @@
 Models are asked through the server's own chat endpoint, so that they live in the inference worker alone.
 """
 
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from twin_assets.core.voice_edits import Voice, load_voice
 from twin_assets.core.workspace import Workspace
 from twin_serving.assemble import assemble, subject_of
 from twin_serving.chat_stream import Chat
-from twin_serving.drafting import Delta, Drafting, Failed, Written
+from twin_serving.drafting import Delta, Drafting, Failed, Generator, Written, notice_of
 from twin_serving.evidence import find_evidence
 from twin_serving.formats import thread_parts
 from twin_serving.history import keep_composition
@@ -25,7 +26,7 @@ from twin_serving.material import LISTED, SEARCH, SEARCHED, Material
 from twin_serving.ranking import ranked
 from twin_serving.schemas import ComposeRequest
 from twin_serving.tracing import Trace, Tracer
-from twin_serving.twins import nano_notice
+from twin_serving.warming import Traffic, embed_ahead
 
 if TYPE_CHECKING:
     from twin_assets.core.registry import ModelVersion
@@ -45,6 +46,22 @@ class Composer:
         self.links = LinkMemory(workspace.web)
         self.drafting = Drafting(workspace, chat, candidate)
         self.embed = EmbeddingMemory(lambda texts: workspace.embedder.embed(texts))
+        self.traffic = Traffic()
+        self._stopped = threading.Event()
+
+    def warm_up(self, author: str) -> None:
+        """Read what the author's first draft would wait for, and embed their passages while nobody is served.
+
+        Raises LakeError.
+        """
+        library = self.libraries.of(author)
+        _ = library.style
+        embed_ahead(library.documents.values(), self.embed, self.traffic, self._stopped)
+
+    def close(self) -> None:
+        """End what goes on beside the answers."""
+        self._stopped.set()
+        self.tracer.close()
 
     def compose(self, request: ComposeRequest) -> dict[str, Any]:
         """The answer of /v1/compose, drafts best first.
@@ -62,6 +79,10 @@ class Composer:
         Closing the iterator ends what is being written. Raises as compose() does.
         """
         trace = Trace()
+        with self.traffic, self.tracer.failures(trace, request.author):
+            yield from self._events(request, trace)
+
+    def _events(self, request: ComposeRequest, trace: Trace) -> Iterator[Event]:
         author = self.workspace.authors.get(request.author)
         if request.links:
             yield _step("links", f"Reading {_counted(len(request.links), 'link')}")
@@ -112,7 +133,7 @@ class Composer:
         }
         with trace.step("keep"):
             keep_composition(self.workspace, answer)
-        self.tracer.record(trace, author.id, _attributes(answer))
+        self.tracer.composed(trace, answer, _attributes(answer))
         yield "done", answer
 
     def _gather(self, request: ComposeRequest, links: list[LinkText]) -> Material:
@@ -136,7 +157,7 @@ class Composer:
             call_to_action=request.call_to_action or "",
         )  # fmt: skip
         made = Draft("assembled", variant, draft.text, draft.parts, draft.sentences, draft.problems)
-        return judged(made, material, self.workspace, self.embed)
+        return judged(made, material, self.embed)
 
     def _models(self, material: Material, trace: Trace) -> "Iterator[Event | _Version]":
         """The events of the model's drafts; a version once it has answered; what fails costs its drafts alone."""
@@ -149,7 +170,7 @@ class Composer:
         except TwinError as error:
             yield "problem", {"message": f"The model could not draft: {error}"}
             return
-        notice = nano_notice(version.is_nano)
+        notice = notice_of(version)
         count = len(asked.conversations)
         yield _step("generation", f"The model writes {_counted(count, 'draft')}")
         names = [uuid4().hex for _ in asked.conversations]
@@ -165,12 +186,12 @@ class Composer:
                     yield "problem", {"message": f"The model could not draft: {item.message}"}
                 else:
                     with trace.step("checks"):
-                        draft = self._written(item, names[item.variant], notice, asked.tokens, material)
+                        draft = self._written(item, names[item.variant], version, asked.tokens, material)
                     yield _Version(version)
                     yield "draft", draft
 
     def _written(
-        self, written: Written, draft_id: str, notice: str | None, tokens: int, material: Material
+        self, written: Written, draft_id: str, version: "ModelVersion | Generator", tokens: int, material: Material
     ) -> dict[str, Any]:
         text = written.text
         documents = material.library.in_order([hit.document_id for hit in material.hits[:LISTED]])
@@ -179,17 +200,18 @@ class Composer:
             problems.append(f"The draft was cut off at {tokens} tokens.")
         elif written.finish is None:
             problems.append("The model broke off before the draft's end.")
+        sentences = find_evidence(text, documents, material.read_links, self.embed, material.given)
+        parts = thread_parts(text) if material.request.format == "thread" else [text]
         draft = Draft(
-            "model", written.variant, text, thread_parts(text) if material.request.format == "thread" else [text],
-            find_evidence(text, documents, material.read_links, self.embed), problems, notice, draft_id,
-        )  # fmt: skip
-        return judged(draft, material, self.workspace, self.embed)
+            "model", written.variant, text, parts, sentences, problems, notice_of(version), draft_id, version.is_nano
+        )
+        return judged(draft, material, self.embed)
 
 
 class _Version:
     """Tells which version drafted."""
 
-    def __init__(self, version: "ModelVersion") -> None:
+    def __init__(self, version: "ModelVersion | Generator") -> None:
         self.version = version
 
 

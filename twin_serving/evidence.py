@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from twin_assets.core.sentences import Span, split_sentences
+from twin_serving.facts import Grounds, numbers_in
 from twin_serving.leaning import JOINTS, plain, stems
 
 Embed = Callable[[Sequence[str]], npt.NDArray[np.float32]]
@@ -71,10 +72,6 @@ _JOINING = re.compile(
     rf"^(?:From (?:“[^”]+”|[\w.-]+)(?: \([\w.-]+\))?:|Source: https?://\S+|https?://\S+|{'|'.join(JOINTS)}|[^\w#]+)$",
     re.IGNORECASE,
 )
-_NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
-_SEPARATOR = re.compile(r"(?<=\d)[,.\u202f](?=\d{3}(?!\d))")
-_NAME = re.compile(r"(?<=[\w,;:'’-]\s)[A-Z][\w’'-]*[a-z][\w’'-]*")
-_CAPITALISED = re.compile(r"\b[A-Z][\w’'-]*")
 _QUOTES = str.maketrans({"“": '"', "”": '"', "‘": "'", "’": "'", "\u00a0": " "})
 
 
@@ -93,18 +90,17 @@ class _Source:
 
 
 def find_evidence(
-    text: str, documents: Sequence[SourceText], links: Sequence[SourceText], embed: Embed
+    text: str, documents: Sequence[SourceText], links: Sequence[SourceText], embed: Embed, given: str = ""
 ) -> list[DraftSentence]:
     """Every sentence of a draft, by whomever it was written, with what in the author's texts or the links supports it.
 
     verbatim: the same words stand in a source; supported: a source sentence says the same (cosine and shared words) and
     has its numbers; unsupported: neither. Numbers, dates and names found in no source are listed and make a sentence
-    unsupported. embed: texts to L2-normed float32 [n, d].
+    unsupported. embed: texts to L2-normed float32 [n, d]; given: what whoever asked has said, whose facts are theirs.
     """
     sources = [_source("own", item, getattr(item, "document_id", None)) for item in documents]
     sources += [_source("link", item, None) for item in links]
-    whole = " ".join(f"{source.title} {source.text}" for source in sources)
-    facts = _numbers(whole) | set(_CAPITALISED.findall(plain(whole)))
+    grounds = Grounds.of([given, *(f"{source.title}\n{source.url}\n{source.text}" for source in sources)])
     spans = [span for span in split_sentences(text) if span.text.strip()]
     found: list[DraftSentence | None] = []
     for span in spans:
@@ -115,7 +111,7 @@ def find_evidence(
         found.append(DraftSentence(span.text, span.start, span.end, "verbatim", supports) if supports else None)
     open_texts = [span.text for span, known in zip(spans, found, strict=True) if known is None]
     likely = iter(_alike(open_texts, sources, embed))
-    return [known or _judge(span, next(likely), facts) for span, known in zip(spans, found, strict=True)]
+    return [known or _judge(span, next(likely), grounds) for span, known in zip(spans, found, strict=True)]
 
 
 def _source(kind: Kind, item: SourceText, document_id: str | None) -> _Source:
@@ -164,23 +160,14 @@ def _alike(texts: Sequence[str], sources: Sequence[_Source], embed: Embed) -> li
     return results
 
 
-def _judge(span: Span, likely: Sequence[tuple[Support, float]], facts: set[str]) -> DraftSentence:
-    unfounded = sorted(_facts(span.text) - facts)
-    numbers = _numbers(span.text)
+def _judge(span: Span, likely: Sequence[tuple[Support, float]], grounds: Grounds) -> DraftSentence:
+    unfounded = grounds.unfounded(span.text)
+    numbers = numbers_in(span.text)
     supports = [
         support
         for support, overlap in likely
         if (support.score >= ALIKE or (support.score >= ALIKE_WITH_WORDS and overlap >= SHARED_WORDS))
-        and numbers <= _numbers(support.quote)
+        and numbers <= numbers_in(support.quote)
     ]
     status: Status = "supported" if supports and not unfounded else "unsupported"
     return DraftSentence(span.text, span.start, span.end, status, supports, unfounded)
-
-
-def _numbers(text: str) -> set[str]:
-    return {_SEPARATOR.sub("", match) for match in _NUMBER.findall(plain(text))}
-
-
-def _facts(text: str) -> set[str]:
-    """The numbers of a text, and the words it writes with a capital inside a sentence: names, months, days."""
-    return _numbers(text) | set(_NAME.findall(plain(text)))

@@ -1,6 +1,7 @@
 """What was composed and what became of it: answers, drafts and feedback in the lake."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
@@ -34,11 +35,14 @@ def keep_composition(workspace: Workspace, answer: dict[str, Any]) -> None:
         }
         for draft in answer["drafts"]
     ]
-    workspace.lake.append("drafts", rows)
     best = answer["drafts"][0]["text"] if answer["drafts"] else ""
     row = {name: answer[name] for name in ("author", "trace_id", "format", "prompt")}
     row |= {"created_at": created, "drafts": len(rows), "beginning": " ".join(best.split())[:BEGINNING]}
-    workspace.lake.append("compositions", [row | {"answer": json_text(answer)}])
+    # Two tables, two commits: at once they take the time of one.
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        drafts = pool.submit(workspace.lake.append, "drafts", rows)
+        workspace.lake.append("compositions", [row | {"answer": json_text(answer)}])
+        drafts.result()
 
 
 def compositions(workspace: Workspace, author: str, limit: int, before: datetime | None) -> list[dict[str, Any]]:

@@ -7,7 +7,6 @@ from uuid import uuid4
 
 import numpy as np
 
-from twin_assets.core.workspace import Workspace
 from twin_serving.checks import (
     Check,
     length_check,
@@ -38,16 +37,17 @@ class Draft:
     problems: Sequence[str]
     notice: str | None = None
     draft_id: str = field(default_factory=lambda: uuid4().hex)
+    nano: bool = False
 
 
-def judged(draft: Draft, material: Material, workspace: Workspace, embed: Embed) -> dict[str, Any]:
+def judged(draft: Draft, material: Material, embed: Embed) -> dict[str, Any]:
     """The draft as it is answered: scores, the nearest published text, checks and problems; not ranked yet."""
     library, text = material.library, draft.text
     copied = library.copied(text)
     nearest = _nearest(draft, material, copied, embed) if text else None
     # Nano strings the author's syllables together, which measures as their voice (100 of 100) and is none.
-    voice = None if draft.notice or not text else library.voice(text)
-    explained = library.explanation(text) if voice is not None else None
+    voice = None if draft.nano or not text else library.voice(text)
+    explained = library.scorer.explain(text) if voice is not None and library.scorer is not None else None
     checks = _checks(draft, material, voice, copied)
     return {
         "draft_id": draft.draft_id,
@@ -117,11 +117,11 @@ def _novelty(copied: Copied, nearest: dict[str, Any] | None) -> float:
 
 def _nearest(draft: Draft, material: Material, copied: Copied, embed: Embed) -> dict[str, Any] | None:
     """The published text that says most nearly the same, with the longest run of words the draft has from any."""
-    hits = material.hits
-    if not hits:
+    found = [(hit, hit.vector) for hit in material.hits if hit.vector is not None]
+    if not found:
         return None
-    vector = embed([draft.text])[0]
-    likeness = embed([hit.text for hit in hits]) @ vector
+    hits = [hit for hit, _ in found]
+    likeness = np.stack([vector for _, vector in found]) @ embed([draft.text])[0]
     best = hits[int(np.argmax(likeness))]
     name = copied.document_id if copied.most > float(likeness.max()) and copied.document_id else best.document_id
     document = material.library.documents.get(name)

@@ -20,7 +20,6 @@ from twin_serving.passages import OwnDocument
 
 if TYPE_CHECKING:
     from twin_assets.core.voice import VoiceScorer
-    from twin_assets.core.voice_explanation import Explanation
 
 _COLUMNS = ["document_id", "title", "url", "text", "category", "published_at", "platform", "language", "quoted"]
 
@@ -54,10 +53,6 @@ class AuthorLibrary:
             return None
         score = self.scorer.score(text)
         return round(score.score, 1) if score.words >= SCORED_WORDS else None
-
-    def explanation(self, text: str) -> "Explanation | None":
-        """What raises and what lowers that score; None where there is none."""
-        return None if self.voice(text) is None or self.scorer is None else self.scorer.explain(text)
 
     def copied(self, text: str) -> Copied:
         """What of the text stands in what was published."""

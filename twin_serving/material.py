@@ -50,10 +50,20 @@ class Material:
         return [*(order for link in self.links for order in link.orders), *orders_in(self.request.reply_to or "")]
 
     @property
+    def given(self) -> str:
+        """What whoever asks has said themselves: names and numbers in it need no other source."""
+        request = self.request
+        said = (request.prompt, request.call_to_action, request.audience, request.reply_to, self.author.name)
+        return "\n".join(filter(None, said))
+
+    @property
     def documents(self) -> list[OwnDocument]:
         """The documents of the passages found, the nearest first, as they may be drawn on."""
         found = self.library.in_order([hit.document_id for hit in self.hits])
-        return [replace(each, text=self.voice.without_forbidden(each.text)) for each in found]
+        allowed = [self.voice.without_forbidden(each.text) for each in found]
+        return [
+            each if text == each.text else replace(each, text=text) for each, text in zip(found, allowed, strict=True)
+        ]
 
     @property
     def style(self) -> PostStyle:

@@ -71,7 +71,7 @@ _ORDERS = re.compile(
     |\b(?:ignora|olvida|ignore|esqueça|dimentica)\b.{{0,30}}\b(?:instrucciones|instruções|istruzioni)
     |\bnegeer\b.{{0,30}}\binstructies
     """,
-    re.IGNORECASE | re.VERBOSE,
+    re.IGNORECASE | re.VERBOSE | re.MULTILINE,
 )
 # What an order may want to see in the draft: addresses, and words no language has.
 _MARKER = re.compile(
@@ -114,7 +114,9 @@ def without_hidden(html: str) -> str:
 
 def orders_in(text: str) -> list[str]:
     """The sentences and lines of a text that address a model, as they stand there."""
-    found = []
+    found: list[str] = []
+    if not _ORDERS.search(_folded(text)):  # most texts have none, and are read once
+        return found
     for line in text.split("\n"):
         pieces = [span.text for span in split_sentences(line)] or [line]
         found += [piece.strip() for piece in pieces if _ORDERS.search(_folded(piece))]
@@ -136,11 +138,13 @@ def as_material(text: str) -> str:
 
 def followed(draft: str, orders: Iterable[str], known: str) -> list[str]:
     """What a draft has of what orders wanted: their addresses, odd words and quoted words that `known` text lacks."""
-    said, told = _folded(draft).lower(), _folded(known).lower()
     wanted: list[str] = []
     for order in orders:
         wanted += [*_MARKER.findall(order), *_QUOTED.findall(order)]
-    found = [each for each in dict.fromkeys(wanted) if each.lower() in said and each.lower() not in told]
+    found: list[str] = []
+    if wanted:
+        said, told = _folded(draft).lower(), _folded(known).lower()
+        found = [each for each in dict.fromkeys(wanted) if each.lower() in said and each.lower() not in told]
     return [*found, *(order for order in orders_in(draft) if order not in found)]
 
 

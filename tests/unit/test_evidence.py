@@ -6,6 +6,7 @@ import pytest
 
 from twin_assets.core.embedding import Embedder
 from twin_serving.evidence import DraftSentence, find_evidence
+from twin_serving.facts import Grounds
 from twin_serving.passages import OwnDocument
 
 RESTORE = OwnDocument(
@@ -107,3 +108,49 @@ def test_without_sources_or_text(embed: Embedder) -> None:
     (sentence,) = find_evidence("Backups matter.", [], [], embed.embed)
     assert sentence.status == "unsupported"
     assert sentence.to_dict()["support"] == []
+
+
+GROUNDS = Grounds.of(
+    [
+        "Amina and I counted four releases of 1,200 users; 38 % came back. It was released on 2024-03-05 at Acme.",
+        "She asked the Dutch office, a small one: https://acme.example/report.",
+    ]
+)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Amina’s team had 1200 users, 4 releases, and 38% came back in March.",
+        "Nobody knew. Then: Everybody did. I’m glad, I've said.",
+        "1. First we count.\n2/ Then we wait.\n(3/7) Then we ship.",
+        "The Power Of Small Teams",
+        "They asked “Why?” and we said: Because.",
+        "We NEVER ship on a Small day, said the Dutch.",
+        "See https://www.acme.example/report and 1.2k users.",
+        "Der Umzug der Datenbank in das neue Haus war für alle eine Freude.",
+    ],
+)
+def test_what_stands_in_a_source_or_is_no_fact_is_not_flagged(text: str) -> None:
+    assert GROUNDS.unfounded(text) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "unfounded"),
+    [
+        ("We had 6 releases and 39 % came back.", ["6", "39"]),
+        ("We asked Amina and Pieter.", ["Pieter"]),
+        ("Pieter Vos found the key.", ["Pieter", "Vos"]),
+        ("Pieter's key was lost.", ["Pieter"]),
+        ("It was in April, in a Berlin-based firm of NASA.", ["April", "Berlin", "NASA"]),
+        ("More at https://evil.example/deal.", ["https://evil.example/deal."]),
+        ("It made $2 million and 10k users.", ["$2 million", "10k"]),
+    ],
+)
+def test_facts_that_stand_in_no_source_are_flagged_as_they_are_spelled(text: str, unfounded: list[str]) -> None:
+    assert GROUNDS.unfounded(text) == unfounded
+
+
+def test_what_whoever_asks_has_said_is_founded(embed: Embedder) -> None:
+    (sentence,) = find_evidence("On Friday we and Lena restored a backup.", [RESTORE], [], embed.embed, "Mention Lena.")
+    assert sentence.unfounded == []
