@@ -15,7 +15,7 @@ from twin_serving.leaning import is_english, stems
 from twin_serving.ordering import Bounds, Plan, plan, republishes, shares
 from twin_serving.passages import OwnText, Run
 from twin_serving.quotations import LONGEST_QUOTATION, LinkedPage, Quotation, Vectors, choose_quotation, quotable
-from twin_serving.scoring import Chosen, Scored, Subject, choose, score_runs
+from twin_serving.scoring import LOOSELY, Chosen, Scored, Subject, choose, score_runs
 from twin_serving.style import PostStyle
 from twin_serving.writing import AssembledDraft, Writer, joint_of
 
@@ -99,7 +99,13 @@ def assemble(
         return AssembledDraft("", problems=[nothing, *material.problems])
     if form == "article":
         material.problems.append("Too few sections of the author's are on this for an article: this is a short text.")
-    return _post(plans[seed % len(plans)], material, form, shape, style, call_to_action)
+    chosen = plans[seed % len(plans)]
+    likeness = max(item.likeness for item in material.scored if item.run is chosen.spine)
+    if likeness < LOOSELY:
+        material.problems.append(
+            f"The author's nearest writing is only loosely about “{subject.text}”: see whether it says what you want."
+        )
+    return _post(chosen, material, form, shape, style, call_to_action)
 
 
 def _material(

@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from twin_serving.leaning import flaws, is_list_item, plain, stems
+from twin_serving.leaning import flaws, is_list_item, leaning, plain, stems
 from twin_serving.ordering import Bounds
 from twin_serving.passages import LONGEST_HEADING, OwnText, Run, Section, Sentence, hashtags
-from twin_serving.scoring import LEAST_LIKENESS, Chosen, Scored
+from twin_serving.scoring import LEAST_OPENING, Chosen, Scored
 from twin_serving.style import PostStyle
 
 
@@ -42,10 +42,10 @@ SHAPES: Mapping[str, Shape] = MappingProxyType(
     }
 )
 
-LONGEST_INTRODUCTION, SHORTEST_SECTION, LONGEST_SECTION = 700, 250, 1800
+LONGEST_INTRODUCTION, SHORTEST_SECTION, LONGEST_SECTION = 700, 220, 1800
 MOST_SECTIONS, MOST_OF_ONE = 6, 3
 # Sections worth less than this share of the best one are not taken; the lower one where there are no two otherwise.
-NEAR_TOP, FARTHER = 0.8, 0.6
+NEAR_TOP, FARTHER = 0.83, 0.55
 # A section more like one that was taken than this says the same again.
 TOO_NEAR = 0.82
 _EMPTY_HEADING = re.compile(
@@ -55,6 +55,8 @@ _EMPTY_HEADING = re.compile(
     r"(?:\d+|[ivx]+)[.)]?)\W*$",
     re.IGNORECASE,
 )
+# The place of a section in its own document: "3. ", "Step 2: ".
+_PLACE = re.compile(r"^(?:(?:step|part|tip|rule|lesson|option|reason)\s+)?#?\d+\s*[.):–—-]\s*", re.IGNORECASE)
 _CLOSING_HEADING = re.compile(
     r"^\W*(?:(?:in )?conclusions?|summary|wrap(?:ping)?[ -]?up|(?:final|closing|parting) (?:thoughts|words|remarks)|"
     r"takeaways?|lessons?(?: learned)?|recap|overall)\W*$",
@@ -92,12 +94,15 @@ def body_of(run: Run, section: Section) -> tuple[Heading, Run] | None:
         if not any(stem in plain(run.text).lower() for stem in stems(words)):
             return None
         says = len(words) <= LONGEST_HEADING and not _EMPTY_HEADING.match(words) and bool(stems(words))
-        heading = Heading(Sentence(words, section.path[-1]), run.document)
+        heading = Heading(Sentence(_PLACE.sub("", words), section.path[-1]), run.document)
         return (heading, run) if says and not words.endswith(":") and flaws(words) < 0.3 else None
     first = run.passages[0]
     line = first.lines[0][0]
     alone = run.opens and len(run.passages) > 1 and len(first.lines) == 1 and len(first.lines[0]) == 1
     if not alone or len(line.text) > LONGEST_HEADING or line.text.endswith(":") or is_list_item(line.text):
+        return None
+    # What follows the first line may not lean on it by a pronoun; that it is named in the heading does not help.
+    if any(leaning(part.lines[0][0].text, line.text) >= 0.9 for part in run.passages[1:2]):
         return None
     rest = replace(run, passages=run.passages[1:], text="\n\n".join(part.text for part in run.passages[1:]))
     return Heading(Sentence(line.text.removesuffix("."), line.quote), run.document), rest
@@ -148,13 +153,13 @@ def _bodies(scored: Sequence[Scored], headed: Mapping[tuple[str, int], Section])
     best: dict[tuple[str, int], tuple[float, Scored]] = {}
     for item in scored:
         key = _key(item.run)
-        if not SHORTEST_SECTION <= item.length <= LONGEST_SECTION or item.likeness < LEAST_LIKENESS:
+        if not SHORTEST_SECTION <= item.length <= LONGEST_SECTION or item.likeness < LEAST_OPENING:
             continue
         if item.run.leans > 0.4 or body_of(item.run, headed[key]) is None:
             continue
         fill = min(item.length, 900) / 900
         worth = item.likeness - 0.4 * item.flaw - 0.3 * item.run.leans
-        worth += 0.12 * fill + 0.05 * item.run.ends + 0.08 * item.run.starts - 0.15 * item.run.cut
+        worth += 0.12 * fill + 0.05 * item.run.ends + 0.08 * item.run.starts - 0.4 * item.run.cut
         if key not in best or worth > best[key][0]:
             best[key] = (worth, item)
     return sorted(best.values(), key=lambda pair: -pair[0])

@@ -29,13 +29,15 @@ _START = re.compile(
        well|okay|ok|anyway|indeed|actually|hence|still|even|yeah|plus|ditto|alternatively|hopefully|fortunately|obviously|sadly|
        probably|presumably|basically|essentially|specifically|notably|curiously|crucially|interestingly|importantly|effectively|
        eventually|suddenly|soon|whatever|regardless|except|overall|
-       (?:speaking|instead|because|regardless)\ of|(?:getting|going|coming|circling|moving|turning|returning)\ (?:back|on|to)|back\ to|
+       (?:speaking|instead|because|regardless)\ (?:of|about)|(?:getting|going|coming|circling|moving|turning|returning)\ (?:back|on|to)|back\ to|
        as\ (?:for|expected|usual|before|always|such|mentioned|noted|promised)|note\ that|recall\ that|to\ (?:recap|summarize|be\ (?:clear|fair|honest))|
        conversely|accordingly|consequently|moreover|furthermore|additionally|nevertheless|nonetheless|though|
        not|no|yes|nope|maybe|perhaps|which|who|until|beyond|than|now|here|literally|unfortunately|luckily|sure|surprisingly|
        similarly|unlike|despite|given|as\ with|on\ (?:its|their|his|her)|all\ (?:of\ )?(?:that|this|these|those)|that\ said|by\ (?:comparison|contrast|now|then)|
        titled|entitled|called|named|following|ours|mine|yours|either|since|after\ that|before\ that|even\ so)\b
+    |with\ [^.,]+\ in\ (?:place|mind|hand),|(?:during|in|at|from)\ (?:my|our)\ (?:last|previous|next|second|third|current)\b
     |(?:first|firstly|1st),
+    |(?:a|an|the|my)\ (?:second|third|fourth|fifth|final|last|other)\b(?!\ (?:time|year|month|week|day)s?\b)
     |(?:it|that|he|she|they|what)['’](?:s|re|d|ll)\b
     |as\ (?:a|an)\ (?:\w+\ )?(?:example|result|consequence|aside|side\ note)
     |(?:for\ (?:example|instance)|in\ (?:fact|short|other\ words|the\ end|that\ case|this\ case|particular|addition|contrast|turn|summary|comparison|both\ cases|either\ case|return|response|hindsight|retrospect)|as\ a\ result|
@@ -79,7 +81,7 @@ _BACKWARD = re.compile(
 )
 _THIS_FINE = re.compile(r"\bthis\s+(?:year|month|week|morning|quarter)\b", re.IGNORECASE)
 _ALSO = re.compile(
-    r"\b(?:also|too|still|again|as\s+well|another|other|others|instead|either|already|rest|same|similar|such|former|latter)\b",
+    r"\b(?:also|too|still|again|as\s+well|another|other|others|instead|either|already|here|then|rest|same|similar|such|former|latter)\b",
     re.IGNORECASE,
 )
 _BARE_SUBJECT = re.compile(r"(?:it|he|she|they|this|that)\b", re.IGNORECASE)
@@ -90,7 +92,9 @@ _THINGS = re.compile(r"\b(?:they|them|their)\b", re.IGNORECASE)
 _SOMEBODY = re.compile(
     r"\b(?:whoever|somebody|someone|nobody|everybody|person|(?:an?|the|my|our|every|each)\s+\w+)\b|(?<=\s)(?!We\b|You\b|But\b|And\b)[A-Z][a-z]+"
 )
-_ONE = re.compile(r"\b(?:an?|the|my|our|your|every|each|no|some|any|if)\s+\w+|(?<=\s)(?!We\b|You\b)[A-Z]\w+|\w+ing\b")
+_ONE = re.compile(
+    r"\b(?:an?|the|my|our|your|every|each|no|some|any|if)\s+\w+|(?<=\s)(?!We\b|You\b|I\b)[A-Z]\w+|(?:^|[,;]\s)\s?\w+ing\b"
+)
 _SEVERAL = re.compile(
     r"\b(?:people|whoever|somebody|nobody|everybody|teams?|women|men|children)\b|\b\w{3,}(?<![sui])s\b"
 )
@@ -120,7 +124,7 @@ _DEICTIC = re.compile(
 )
 _MENTION = re.compile(r"\w@\w|(?<![\w.])@[A-Za-z]\w+|\{\{|urn:li:")
 _MARKUP = re.compile(
-    r"\]\(|`|^[_*]\w|\w[_*]\W*$|\[\^|\\\w|\^\w+\^|\$\$|\{[#.%<]|[<>]\s*$|\*\w|\w\*|(?<!\w)_\w[^_]*_(?!\w)|^\s*(?:#{1,6}\s|\||>|!\[|<\w+)|</?\w+[^>]*>",
+    r"\]\(|`|^[_*]\w|\w[_*]\W*$|\[\^|\\[\w\s]|\\$|\^\w+\^|\$\$|\{[#.%<]|[<>]\s*$|\*\w|\w\*|(?<!\w)_\w[^_]*_(?!\w)|^\s*(?:#{1,6}\s|\||>|!\[|<\w+)|</?\w+[^>]*>",
     re.MULTILINE,
 )
 _LIST_MARK = re.compile(r"^\s*(?:[•→▶✅❌🔹🔸▪️➡️*+–—-]|\d{1,2}[.)]|[a-z][.)])\s+|^\s*(?:\.{3}|…)")
@@ -139,7 +143,7 @@ _SELF = re.compile(
     r"(?:this|the|my)\s+blog|(?:this|these|my)\s+(?:\w+\s+){0,3}(?:guides?|guidelines|examples?|tips)|(?:I|we)(?:['’]m|\s+am|['’]re|\s+are)\s+(?:publishing|releasing|sharing)|I\s+present\s+to|"
     r"thanks\s+for\s+reading|(?:cover|hero)\s+(?:image|photo|art)|hacker\s+news|disclaimer|"
     r"(?:illustrations?|images?|photos?|cartoons?|diagrams?|art(?:work)?|screenshots?|editing|edited)\s+(?:by|from|courtesy)|discussions?\s+(?:on|at)|"
-    r"(?:I|we)\s+(?:once\s+|recently\s+|also\s+)?(?:wrote|blogged|published|posted|tweeted)|(?:decided|wanted)\s+to\s+(?:write|edit|publish|share|document)|enjoy!|"
+    r"(?:I|we)\s+(?:once\s+|recently\s+|also\s+)?(?:wrote|blogged|published|posted|tweeted)|I\s+post\s+an?\s+update|(?:decided|wanted)\s+to\s+(?:write|edit|publish|share|document)|enjoy!|"
     r"(?:we|I)(?:['’]ve|\s+have)\s+(?:covered|seen|discussed|looked|shown|described)|I\s+want\s+to\s+(?:post|write|show|talk|share|cover)|let\s+me\s+(?:describe|explain|show|start|elaborate)|"
     r"here\s+(?:we|I)(?:['’]ll|\s+will)|(?:this|that)\s+one\s+is|(?:more|much\s+more)\s+on\s+(?:this|that)|(?:quick|short|brief)\s+(?:one|post|note|update)|share\s+a\s+link|"
     r"here\s+(?:are|is)\s+(?:my|some|a\s+few|the)|here['’]s\s+(?:my|how|what|the|a)|scope\s+of\s+this|feel\s+free\s+to\s+skip|skip\s+(?:to|this|ahead))\b",
@@ -239,9 +243,9 @@ def leaning(sentence: str, left_behind: str, present: str = "") -> float:
     return 0.2 if names(text) & (names(left_behind) - names(present)) else 0.0
 
 
-def opening_leaning(sentences: Sequence[str], left_behind: str) -> float:
+def opening_leaning(sentences: Sequence[str], left_behind: str, present: str = "") -> float:
     """`leaning` of how a passage begins: its first sentence, and the second where the first says little ("Sure.")."""
-    first = leaning(sentences[0], left_behind)
+    first = leaning(sentences[0], left_behind, present)
     short = len(sentences) > 1 and left_behind and len(sentences[0].split()) < 6
     return max(first, 0.8) if short and _BARE_SUBJECT.match(sentences[1]) else first
 

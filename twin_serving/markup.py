@@ -28,6 +28,9 @@ class Block:
 _FENCE = re.compile(r"^\s*(?:```+|~~~+|:::+|\{\{[<%]|\$\$)")
 _HEADING = re.compile(r"^(#{1,6})\s+(.*?)\s*#*$")
 _FOOTNOTE = re.compile(r"^\s*(?:\[\^?\w{1,12}\]:?\s|\^\d+\s)")
+# A line in bold by itself is a heading that its author gave no level.
+_BOLD_LINE = re.compile(r"^\*\*([^*]{3,90}[^*.!?:,]:?)\*\*:?$")
+LOWEST = 7
 _WALL = re.compile(r"^\s*(?:>|:\s|\||</?\w|<!--|\+[-=]{3,}|\{[%#.]|\[[^\]]+\]:|\{\{)")
 _RULE = re.compile(r"^\s*(?:[-*_=~]\s*){3,}$")
 _ITEM = re.compile(r"^\s*(?:[-*+•]|\d{1,2}[.)])\s+\S")
@@ -115,6 +118,9 @@ class _Reader:
         elif self.wrapped and (heading := _HEADING.match(line)):
             yield from self.close()
             yield Block("heading", (heading.group(2),), len(heading.group(1)))
+        elif self.wrapped and self.blank and (bold := _BOLD_LINE.match(line)):
+            yield from self.close()
+            yield Block("heading", (bold.group(1),), LOWEST)
         elif _RULE.match(line):
             yield from self.close()
             yield Block("picture")

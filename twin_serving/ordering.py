@@ -9,6 +9,7 @@ is kept, so that variants differ in opening.
 """
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -17,7 +18,7 @@ import numpy.typing as npt
 
 from twin_serving.leaning import is_list_item, manner, names, plain, stems
 from twin_serving.passages import Run
-from twin_serving.scoring import EXCERPT, LEAST_LIKENESS, Scored
+from twin_serving.scoring import EXCERPT, LEAST_LIKENESS, LEAST_OPENING, Scored
 
 Vectors = npt.NDArray[np.float32]
 
@@ -28,13 +29,16 @@ SPINES, SPINE_RUNS, SUPPORTS, ENDINGS = 6, 3, 6, 3
 # Openings less like the subject than this share of the best one are not tried.
 NEAR_TOP = 0.75
 LONGEST_ENDING = 260
-# The first passage of a reply must be this like what is answered.
-LEAST_ANSWER = 0.55
+# The first passage of a reply, and all of it, must be this like what is answered.
+LEAST_ANSWER, LEAST_REPLY = 0.45, 0.5
 SHORTEST, LONGEST = 0.3, 1.5
 # A second run must be this near to the spine (unrelated posts of one author: 0.15; two takes of one thing: 0.8).
 NEAR_SUPPORT, TOO_NEAR = 0.53, 0.8
 # An ending of a third document must be this near to what it closes.
-NEAR_ENDING, NEAR_OWN_ENDING = 0.5, 0.35
+NEAR_ENDING, NEAR_OWN_ENDING = 0.6, 0.45
+
+_NUMBER = re.compile(r"\d[\d.,]*\d")
+_NAME = re.compile(r"\b[a-z]*[A-Z]\w*[A-Z]\w*\b|(?<=[a-z,] )[A-Z][a-z]{2,}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,28 +112,34 @@ def plan(scored: Sequence[Scored], bounds: Bounds) -> list[Plan]:
 
 def _spines(scored: Sequence[Scored], bounds: Bounds) -> list[list[Scored]]:
     """Beginnings by document and section: those most like the subject."""
+    near = [item for item in scored if _can_begin(item, bounds)]
+    # A short beginning is better than none.
+    fits = [item for item in near if item.length >= SHORTEST * bounds.target] or near
     groups: dict[tuple[str, int, int], list[Scored]] = {}
-    for item in scored:
-        fits = SHORTEST * bounds.target <= item.length <= 1.35 * bounds.target and item.likeness >= LEAST_LIKENESS
-        fits = fits and (
-            item.first >= LEAST_ANSWER and item.run.leans < 0.25 if bounds.answers else _may_begin(item.run)
-        )
-        if fits and item.run.leans <= 0.3 and not _weak_opening(item.run):
-            first = item.run.passages[0]
-            groups.setdefault((item.run.document.document_id, first.section, first.position), []).append(item)
+    for item in fits:
+        first = item.run.passages[0]
+        groups.setdefault((item.run.document.document_id, first.section, first.position), []).append(item)
 
     def worth(group: Sequence[Scored]) -> float:
         return max(_as_spine(item, bounds) for item in group)
 
-    ranked = sorted(groups.values(), key=lambda group: -worth(group))
-    if not ranked:
-        return []
-    top = worth(ranked[0])
+    ranked = sorted(groups.values(), key=lambda group: -worth(group))[:SPINES]
     return [
         sorted(group, key=lambda item: -_fit(item, bounds))[:SPINE_RUNS]
-        for group in ranked[:SPINES]
-        if worth(group) >= NEAR_TOP * top
+        for group in ranked
+        if worth(group) >= NEAR_TOP * worth(ranked[0])
     ]
+
+
+def _can_begin(item: Scored, bounds: Bounds) -> bool:
+    """Whether a draft may begin with a run: it stands alone, is on the subject, and is not too long."""
+    run = item.run
+    if item.likeness < LEAST_OPENING or item.length > 1.35 * bounds.target or run.leans > 0.3 or _weak_opening(run):
+        return False
+    if bounds.answers:
+        return item.first >= LEAST_ANSWER and item.likeness >= LEAST_REPLY
+    # A post is begun at its beginning, an article at any section or paragraph.
+    return run.document.category != "post" or run.starts
 
 
 def _fit(item: Scored, bounds: Bounds) -> float:
@@ -141,18 +151,14 @@ def _fit(item: Scored, bounds: Bounds) -> float:
 def _as_spine(item: Scored, bounds: Bounds) -> float:
     """How good a beginning a run is."""
     first = item.run.passages[0]
-    start = 0.0 if item.run.opens else 0.03 if item.run.starts else 0.15
+    start = 0.0 if item.run.opens else 0.03 if item.run.starts else 0.2
     # A story begins at its beginning.
     start += 0.1 * (not item.run.opens and manner(item.run.text)[1] == "past")
     long = 0.05 * (len(first.lines[0][0].text) > 180)
     begins = 0.5 if bounds.answers else 0.15
-    start = 0.0 if bounds.answers else start
+    if bounds.answers:  # a question is no answer
+        start = 0.2 * first.lines[0][0].text.endswith("?")
     return (1 - begins) * item.likeness + begins * item.first - 0.3 * first.flaw - 0.3 * item.run.leans - start - long
-
-
-def _may_begin(run: Run) -> bool:
-    """Whether a draft may begin with it: a post is begun at its beginning, an article at any section or paragraph."""
-    return run.document.category != "post" or run.starts
 
 
 def _weak_opening(run: Run) -> bool:
@@ -165,18 +171,21 @@ def _best(group: Sequence[Scored], scored: Sequence[Scored], bounds: Bounds) -> 
     document = group[0].run.document.document_id
     likeness = max(item.likeness for item in scored if item.run.document.document_id == document)
     floor = max(LEAST_LIKENESS, 0.72 * likeness)
-    openings = [stems(part.text.split(".")[0]) for part in group[0].run.passages]
+    longest = max((item.run for item in group), key=lambda run: len(run.text))
+    openings = [stems(part.text.split(".")[0]) for part in longest.passages]
     section = group[0].run.passages[0].section
     others = [
         item for item in scored
-        if item.likeness >= floor and _can_support(item)
-        and (item.run.document.document_id != document or _follows(item, section))
+        if _can_support(item)
+        and (item.likeness >= floor if item.run.document.document_id != document else _follows(item, section))
     ] if not bounds.single else []  # fmt: skip
     ranked = sorted(others, key=lambda item: -_as_support(item, group[0]))[: 4 * SUPPORTS]
-    supports = [
+    supports = [item for item in ranked if _is_next(group[0].run, item.run)][: SUPPORTS // 2]
+    supports += [
         item for item in ranked
-        if NEAR_SUPPORT <= float(item.vector @ group[0].vector) <= TOO_NEAR and not _same_formula(openings, item.run)
-    ][:SUPPORTS]  # fmt: skip
+        if item not in supports and NEAR_SUPPORT <= float(item.vector @ group[0].vector) <= TOO_NEAR
+        and not _same_formula(openings, item.run) and not _same_facts(longest.text, item.run.text)
+    ][: SUPPORTS - len(supports)]  # fmt: skip
     # A reply answers and is done.
     closing = [] if bounds.answers else [item for item in scored if _can_end(item)]
     endings = sorted(closing, key=_as_ending, reverse=True)
@@ -198,6 +207,12 @@ def _follows(item: Scored, section: int) -> bool:
     return run.starts and run.passages[0].section > section and run.leans <= 0.2 and item.excerpt
 
 
+def _is_next(spine: Run, support: Run) -> bool:
+    """Whether a run begins the section after the spine's: the author went on like this."""
+    after = support.passages[0].section == spine.passages[-1].section + 1
+    return support.document.document_id == spine.document.document_id and after and support.starts
+
+
 def _can_support(item: Scored) -> bool:
     run = item.run
     stands = run.leans < (0.4 if run.document.category != "post" or run.starts else 0.15)
@@ -208,6 +223,12 @@ def _same_formula(openings: Sequence[set[str]], run: Run) -> bool:
     """Whether a run begins like a passage of the spine ("The best book was …"): two of a kind are no thread."""
     own = stems(run.passages[0].text.split(".")[0])
     return any(len(words & own) >= 2 and len(words & own) > 0.5 * min(len(words), len(own)) for words in openings)
+
+
+def _same_facts(one: str, other: str) -> bool:
+    """Whether two texts tell the same facts: a number and a name that both have."""
+    numbers = set(_NUMBER.findall(one)) & set(_NUMBER.findall(other))
+    return bool(numbers and set(_NAME.findall(one)) & set(_NAME.findall(other)))
 
 
 def _as_support(item: Scored, spine: Scored) -> float:
@@ -256,9 +277,10 @@ def _score(spine: Scored, support: Scored | None, ending: Scored | None, bounds:
             return None
         score += near
     continued = ending is not None and owners[-1] == owners[0] and support is None
-    score -= 0.25 * spine.run.cut * (not continued)
+    score -= 0.35 * spine.run.cut * (not continued)
     # A spine that has closed already, most of all with a question, is a whole post: what follows would be a second.
-    score -= 0.2 * (spine.run.ends and len(chosen) > 1) * (2.0 if spine.run.text.endswith("?") else 1.0)
+    over = spine.run.ends and len(chosen) > 1 and not (support and _is_next(spine.run, support.run))
+    score -= 0.2 * over * (2.0 if spine.run.text.endswith("?") else 1.0)
     return score - 0.3 * (ending is None and not chosen[-1].run.ends)
 
 
@@ -274,7 +296,7 @@ def _near_ending(chosen: Sequence[Scored], owners: Sequence[str]) -> float | Non
     within = any(
         last.section == item.run.passages[-1].section for item in before if item.run.document == ending.run.document
     )
-    if not foreign and (ending.run.leans >= 0.35 or near < NEAR_OWN_ENDING or not (within or last.last)):
+    if not foreign and (ending.run.leans >= 0.35 or not (within or (last.last and near >= NEAR_OWN_ENDING))):
         return None
     value = _as_ending(ending) - 0.7 * ending.likeness + 0.4 * near
     return value + (0.15 if owners[-1] == owners[0] else 0.0 if not foreign else -0.25)
@@ -288,7 +310,7 @@ def _score_support(spine: Scored, support: Scored, best: float) -> float:
         - 0.5 * support.run.leans
         - 0.2 * support.run.cut
     )
-    score += 0.2 * (spine.run.document == support.run.document)
+    score += 0.5 * (spine.run.ends and _is_next(spine.run, support.run))
     # The beginning of another post stands alone for certain, a passage from its middle only as far as `leaning` tells.
     score -= 0.1 * (not support.run.starts) + 0.12 * (support.run.opens and support.run.ends)
     score -= 0.12 * sum(

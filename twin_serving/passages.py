@@ -25,10 +25,15 @@ _COUNTED = re.compile(r"\b(?:two|three|four|five|six|seven|eight|nine|ten|\d{1,2
 _NUMBER = re.compile(r"\W*(\d{1,2})[.)]\s")
 # An item that is a link and no more: a menu.
 _LINK_ITEM = re.compile(r"^\s*(?:[-*+•]|\d{1,2}[.)])\s+(?:[^\[\]]{0,30}:\s*)?\**\[[^\]]*\](?:\([^)]*\)|\[[^\]]*\])\W*$")
+# The last line of a section that leads to the next one.
+_TEASER = re.compile(
+    r"^(?:with|now|alongside|next|but|so|and|then|first|before|to|how|what|which|let)\b[^.!?\n]{5,125}[.!?:]$",
+    re.IGNORECASE,
+)
 # A list of more items than this is a table in disguise; a heading longer than this is no heading.
 MOST_ITEMS, LONGEST_HEADING = 8, 90
-# A list is cut only where paragraphs may be no longer than this.
-LONGEST_WHOLE = 300
+# A list is cut only where paragraphs may be no longer than this, and no shorter: a thread's posts, not a reply.
+LEAST_LIST, LONGEST_WHOLE = 250, 300
 # How much a passage leans on code, or on a paragraph that cannot be used, which stood before it.
 AFTER_WALL, AFTER_TEAR = 0.5, 0.25
 # Text before a passage that tells what it leans on, in characters.
@@ -188,8 +193,11 @@ def passages(section: Section, longest: int = 100_000) -> tuple[Passage, ...]:
     spoilt = count = 0
     torn = False  # whether something that was said stands no longer before the next paragraph
     first = True
-    for lines, walled in _paragraphs(section):
-        kept = _without_flaws(lines)
+    paragraphs = _paragraphs(section)
+    if len(paragraphs) > 1 and not section.last and _TEASER.match(_text(paragraphs[-1][0])):
+        paragraphs.pop()
+    for lines, walled in paragraphs:
+        kept = _without_flaws(lines, section.document.category != "post")
         count += 1
         spoilt += not kept or _flaw(_text(kept)) >= 1
         for number, part in enumerate(_cut(kept, longest) if kept else []):
@@ -275,7 +283,7 @@ def _is_address(line: str) -> bool:
     return bool(_ADDRESS_LINE.match(line)) and not says
 
 
-def _without_flaws(lines: Sequence[tuple[Sentence, ...]]) -> tuple[tuple[Sentence, ...], ...]:
+def _without_flaws(lines: Sequence[tuple[Sentence, ...]], wrapped: bool) -> tuple[tuple[Sentence, ...], ...]:
     """The paragraph without what cannot be used again at its ends; nothing where too little is left."""
     if len(lines) > 1:
         items = [line for line in lines if not is_list_item(line[0].text) or flaws(_text([line])) < 1]
@@ -284,11 +292,18 @@ def _without_flaws(lines: Sequence[tuple[Sentence, ...]]) -> tuple[tuple[Sentenc
         broken = counted or (numbered and numbered[0] != 1)
         return () if broken or len(items) > MOST_ITEMS + 1 or len(items) < 2 else tuple(items)
     kept = list(lines[0])
-    while kept and (flaws(kept[-1].text) >= 1 or kept[-1].text.endswith(":")):
+    if wrapped and kept[0].text[0].islower():  # the rest of something that was cut
+        return ()
+    while kept and (flaws(kept[-1].text) >= 1 or kept[-1].text.endswith(":") or (wrapped and _hangs(kept[-1].text))):
         kept.pop()
     while kept and flaws(kept[0].text) >= 1 and len(kept) > 1 and leaning(kept[1].text, kept[0].text) < 0.3:
         kept.pop(0)
     return (tuple(kept),) if kept else ()
+
+
+def _hangs(text: str) -> bool:
+    """Whether a sentence of an article has no end: it leads to the code or picture that followed."""
+    return not _TERMINAL.search(plain(text))
 
 
 def _cut(lines: tuple[tuple[Sentence, ...], ...], longest: int) -> list[tuple[tuple[Sentence, ...], ...]]:
@@ -296,7 +311,7 @@ def _cut(lines: tuple[tuple[Sentence, ...], ...], longest: int) -> list[tuple[tu
     if len(_text(lines)) <= longest:
         return [lines]
     if len(lines) > 1:
-        if longest > LONGEST_WHOLE:
+        if not LEAST_LIST <= longest <= LONGEST_WHOLE:
             return [lines]
         groups = _groups([len(_text([line])) for line in lines], longest)
         return [lines[start:end] for start, end in groups]
@@ -355,7 +370,7 @@ def leans_of(section: Section, parts: Sequence[Passage]) -> list[float]:
     for part in parts:
         first = [sentence.text for sentence in part.lines[0][:2]]
         before = before or "…" * bool(part.walled)  # something stood there
-        found.append(max(opening_leaning(first, before), part.walled))
+        found.append(max(opening_leaning(first, before, section.label), part.walled))
         before = f"{before}\n{part.text}"[-LOOKED_BACK:]
     return found
 

@@ -48,7 +48,7 @@ _PRONOUN = re.compile(r"\b(?:it|they|them|their|this|these|those|he|she)\b")
 @dataclass(frozen=True, slots=True)
 class Quotation:
     """What can be quoted of a page: one sentence or two in a row; `leans`: how much on what stands before them;
-    names_subject: whether they have a word of the subject."""
+    names_subject: whether they have words of the subject, two where it has three or more."""
 
     page: LinkedPage
     sentences: tuple[str, ...]
@@ -104,7 +104,8 @@ def _paragraphs(page: LinkedPage) -> Iterator[list[str]]:
 def _quotation(page: LinkedPage, wanted: Set[str], sentences: tuple[str, ...], before: str) -> Quotation:
     text = render(sentences[0])
     leans = max(leaning(text, before), 0.4 * bool(before and _PRONOUN.search(text)))
-    return Quotation(page, sentences, leans, bool(wanted & stems(" ".join(sentences))))
+    shared = len(wanted & stems(" ".join(sentences)))
+    return Quotation(page, sentences, leans, shared >= (2 if len(wanted) > 2 else 1))
 
 
 def _usable(text: str) -> bool:

@@ -18,6 +18,8 @@ Vectors = npt.NDArray[np.float32]
 
 # A run this little like the subject is not used: MiniLM's mean between unrelated posts of one author is about 0.15.
 LEAST_LIKENESS = 0.25
+# What opens a draft must be more like it; below the second figure most drafts that were read are beside the subject.
+LEAST_OPENING, LOOSELY = 0.4, 0.55
 MOST_DOCUMENTS, MOST_SECTION_PASSAGES = 24, 12
 # Documents whose words are counted to tell rare ones from common ones.
 MOST_COUNTED = 400
