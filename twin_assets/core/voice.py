@@ -161,7 +161,11 @@ class VoiceScorer:
 
         Of a long text the mean of its pieces': a text of 2,000 words has nearly every feature, and tells less.
         """
-        cut = [pieces(prose(text)) for text in texts]
+        return self.margins_of_prose([prose(text) for text in texts])
+
+    def margins_of_prose(self, texts: Sequence[str]) -> Matrix:
+        """The margins of texts that are prose already."""
+        cut = [pieces(text) for text in texts]
         found = self.margin(*self.nearness(sparse_vectors([piece for text in cut for piece in text], self.measure)))
         starts = np.cumsum([0, *map(len, cut)])[:-1]
         return np.asarray(np.add.reduceat(found, starts) / [len(text) for text in cut], dtype=np.float32)

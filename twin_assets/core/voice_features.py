@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING
 from zlib import crc32
@@ -111,6 +112,7 @@ def shaped(line: str) -> list[str]:
     return [_shape(token) if token[0].isalnum() else token for token in re.findall(RUN_OF, line)]
 
 
+@lru_cache(maxsize=20_000)
 def _shape(word: str) -> str:
     if word.isdigit():
         return "0"
@@ -151,13 +153,13 @@ def hashed(text: str, known: frozenset[str]) -> list[NDArray[np.int64]]:
 
 
 def sparse_vectors(texts: Sequence[str], measure: Measure) -> "csr_matrix":
-    """Vectors [n, FEATURES] float32 of texts: the IDF of each feature that is there, every kind of features at its
+    """Vectors [n, FEATURES] float32 of prose: the IDF of each feature that is there, every kind of features at its
     weight's length, and each feature by its scale."""
     from scipy.sparse import csr_matrix
 
     rows, values = [], []
     for text in texts:
-        at = [np.unique(found) for found in hashed(prose(text), measure.known)]
+        at = [np.flatnonzero(np.bincount(found)) for found in hashed(text, measure.known)]
         for kind, found in zip(KINDS, at, strict=True):
             weights = measure.idf[found]
             length = max(float(np.linalg.norm(weights)), 1e-9)
@@ -169,8 +171,8 @@ def sparse_vectors(texts: Sequence[str], measure: Measure) -> "csr_matrix":
 
 
 def vectors(texts: Sequence[str], measure: Measure) -> Matrix:
-    """The same as sparse_vectors(), dense."""
-    return np.asarray(sparse_vectors(texts, measure).toarray(), dtype=np.float32)
+    """The same as sparse_vectors(), dense, of texts that are made prose first."""
+    return np.asarray(sparse_vectors([prose(text) for text in texts], measure).toarray(), dtype=np.float32)
 
 
 def unit(vector: Matrix) -> Matrix:
