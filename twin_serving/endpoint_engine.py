@@ -74,5 +74,5 @@ def generator_of(settings: Settings) -> EndpointEngine | None:
 
 
 def generator_name(settings: Settings) -> str:
-    """What answers of the generator carry in place of author@version."""
+    """What answers of the generator carry in place of a version."""
     return f"{GENERATOR}:{settings.generator_model}"

@@ -34,7 +34,8 @@ class NoApprovedModelError(ModelError):
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """A version that answers, or the generator; `name` is what answers carry: author@version, generator:model."""
+    """A version that answers; `name` is what answers carry: author@version. The generator's version is
+    generator:model."""
 
     name: str
     version: str
@@ -87,7 +88,7 @@ class ServedModels:
         author, version = split_model_name(model)
         self.workspace.authors.get(author)
         if version == GENERATOR or (version is None and self._generates(author)):
-            return self._generated()
+            return self._generated(author)
         if version is not None:
             return self._load(author, version)
         served = self._current.get(author)
@@ -100,11 +101,12 @@ class ServedModels:
         always = self.workspace.settings.generator == "always"
         return always or (author not in self._current and self._wanted(author) is None)
 
-    def _generated(self) -> Served:
+    def _generated(self, author: str) -> Served:
         if self.generator is None:
             raise UnknownModelError("There is no generator; set TWIN_GENERATOR_URL to an OpenAI-compatible endpoint.")
         engine: Engine = self.generator
-        return Served(generator_name(self.workspace.settings), GENERATOR, lambda: engine)
+        version = generator_name(self.workspace.settings)
+        return Served(f"{author}@{version}", version, lambda: engine)
 
     def _exported(self, author: str, version: str) -> None:
         """Load a version's export before the first request that it answers."""

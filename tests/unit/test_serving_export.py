@@ -3,22 +3,29 @@
 import json
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.serving_models import make_adapter, make_base, register
+from tests.stream_server import StreamServer
 from twin_assets.core import serving_export
 from twin_assets.core.authors import Author
 from twin_assets.core.errors import ModelError, UnknownModelError
 from twin_assets.core.serving_export import FOLDER, RECORD, engine_of, export_version, judged, read_export, refused
+from twin_assets.core.voice_edits import Voice
 from twin_assets.core.workspace import Workspace
 from twin_assets.settings import Settings
+from twin_serving.chat_stream import Chunk
+from twin_serving.drafting import Drafting, Generator, Written, notice_of
 from twin_serving.endpoint_engine import EndpointEngine
 from twin_serving.exporting import Exporter
+from twin_serving.library import AuthorLibrary
+from twin_serving.material import Material
 from twin_serving.models import NoApprovedModelError, ServedModels
 from twin_serving.onnx_engine import OnnxEngine
+from twin_serving.schemas import ComposeRequest
 from twin_serving.streaming import Generation
 from twin_serving.transformers_engine import TransformersEngine
 
@@ -51,7 +58,7 @@ def deployed(tmp_path: Path) -> Workspace:
     return workspace
 
 
-def until(holds: Callable[[], bool], seconds: float = 120.0) -> None:
+def until(holds: Callable[[], bool], seconds: float = 240.0) -> None:
     end = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < end, "it did not come true"
@@ -120,15 +127,19 @@ def test_what_cannot_be_exported_is_kept_with_its_reason(deployed: Workspace, mo
     found = export_version(deployed, first)
     assert found is not None
     assert "GB of memory" in found.reason
+    assert found.passing
     monkeypatch.undo()
-    assert export_version(deployed, first) == found
+    assert read_export(folders[0]) == found
     assert {path.name for path in folders[0].iterdir()} == {"adapter", "base", FOLDER}
     assert [path.name for path in (folders[0] / FOLDER).iterdir()] == [RECORD]
     (folders[1] / "adapter" / "adapter_model.safetensors").write_bytes(b"cut off")
     broken = export_version(deployed, second)
     assert broken is not None
     assert broken.reason.startswith("it cannot be exported: ")
-    # Made by other code, it is made again.
+    assert not broken.passing
+    assert export_version(deployed, second) == broken
+    # Made by other code, it is made again, and so is what may be over.
+    assert export_version(deployed, first, stopped=lambda: True) is None
     old = json.loads((folders[0] / FOLDER / RECORD).read_text("utf-8")) | {"export_version": "0"}
     (folders[0] / FOLDER / RECORD).write_text(json.dumps(old), encoding="utf-8")
     assert read_export(folders[0]) is None
@@ -169,11 +180,48 @@ def test_the_generator_answers_where_nothing_is_approved(deployed: Workspace) ->
         without.get("ann@generator")
     settings = {"generator_url": "http://127.0.0.1:9/v1", "generator_model": "big"}
     fallback = ServedModels(Workspace(deployed.settings.model_copy(update=settings)))
-    for name in ("ann", "ben", "ann@generator"):
+    for name, answers in (("ann", "ann"), ("ben", "ben"), ("ann@generator", "ann")):
         served = fallback.get(name)
-        assert (served.name, type(served.engine)) == ("generator:big", EndpointEngine)
+        assert (served.name, type(served.engine)) == (f"{answers}@generator:big", EndpointEngine)
     deployed.registry.approve("ann", "1", "test", by="test")
     assert fallback.get("ann").name == "ann@1"
     assert fallback.get("ann@2").name == "ann@2"
     always = ServedModels(Workspace(deployed.settings.model_copy(update={**settings, "generator": "always"})))
-    assert (always.get("ann").name, always.get("ann@1").name) == ("generator:big", "ann@1")
+    assert (always.get("ann").name, always.get("ann@1").name) == ("ann@generator:big", "ann@1")
+
+
+def test_composing_asks_the_generator_and_says_so(deployed: Workspace) -> None:
+    """Prepared within the generator's context, written through the worker's models, named as what it is."""
+    with StreamServer(["Bread ", "rises."]) as server:
+        settings = {"generator_url": server.url, "generator_model": "big", "generator_context": 1024}
+        workspace = Workspace(deployed.settings.model_copy(update=settings))
+        models = ServedModels(workspace)
+
+        class Writing:
+            """An answer of the worker's models, without HTTP in between."""
+
+            def __init__(self, model: str, messages: list[dict[str, str]], *, max_tokens: int, seed: int) -> None:
+                self.served = models.get(model)
+                self.generation = Generation(messages, max_tokens, seed=seed)
+
+            def __iter__(self) -> Iterator[Chunk]:
+                for piece in self.served.engine.generate(self.generation):
+                    yield Chunk(piece.text, self.served.name, piece.finish)
+
+            def close(self) -> None:
+                pass
+
+        drafting = Drafting(workspace, Writing)
+        version = drafting.version("ben")
+        assert isinstance(version, Generator)
+        assert (version.version, version.base_model, version.dataset_version) == ("generator:big", "big", None)
+        assert "big, a general model" in str(notice_of(version))
+        request = ComposeRequest(author="ben", prompt="Write about bread", reply_to="Why? " * 2000, format="reply")
+        material = Material(workspace.authors.get("ben"), request, AuthorLibrary(None, {}, None), [], [], Voice())
+        written = [item for item in drafting.write(drafting.prepare(material, version)) if isinstance(item, Written)]
+    assert [(draft.text, draft.served, draft.finish) for draft in written] == [
+        ("Bread rises.", "ben@generator:big", "stop")
+    ]
+    (asked,) = server.requests
+    assert "Ben Example" in asked["messages"][0]["content"]
+    assert sum(len(message["content"]) for message in asked["messages"]) < 2 * 1024

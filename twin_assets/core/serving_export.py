@@ -8,6 +8,7 @@ either way. The work is done by a process of its own (serving_export_worker), wh
 import json
 import logging
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -47,12 +48,14 @@ class Export(BaseModel):
     """What became of an export. engine: what serves the version; reason: one sentence.
 
     loss and loss_reference: mean per token, in nats, on the same `samples` held-out texts of `tokens` tokens; None
-    where it came to no measuring. bytes: size of the exported weights; ends: tokens that end an answer.
+    where it came to no measuring. passing: what kept it from being exported may be over at the next start;
+    bytes: size of the exported weights; ends: tokens that end an answer.
     """
 
     export_version: str = EXPORT_VERSION
     engine: Literal["onnx", "reference"]
     reason: str
+    passing: bool = False
     precision: str = "int8"
     loss: float | None = None
     loss_reference: float | None = None
@@ -101,7 +104,7 @@ def export_version(workspace: "Workspace", version: "ModelVersion", stopped: Sto
 
     folder = workspace.registry.folder(version.author, version.version)
     known = read_export(folder)
-    if known is not None:
+    if known is not None and not known.passing:
         return known
     for left in folder.glob(f".{FOLDER}-*"):  # by a process that was killed
         shutil.rmtree(left, ignore_errors=True)
@@ -135,9 +138,9 @@ def judged(loss: float, reference: float, **figures: object) -> Export:
     )  # fmt: skip
 
 
-def refused(reason: str) -> Export:
+def refused(reason: str, passing: bool = False) -> Export:
     """What is kept where a version cannot be exported."""
-    return Export(engine="reference", reason=reason, made_at=datetime.now(UTC))
+    return Export(engine="reference", reason=reason, passing=passing, made_at=datetime.now(UTC))
 
 
 def _refusal(base: Path) -> Export | None:
@@ -148,15 +151,14 @@ def _refusal(base: Path) -> Export | None:
     from twin_assets.core.training.preflight import Machine
 
     if find_spec("onnxruntime_genai") is None:
-        return refused("onnxruntime-genai is not installed; it comes with the serving extra")
+        return refused("onnxruntime-genai is not installed; it comes with the serving extra", passing=True)
     need = int(shape_of(base).parameters * FULL_BYTES * MEMORY_FACTOR)
     there = Machine.measure(base)
     if there.device == "cuda":
-        return refused("this machine serves with its GPU")
+        return refused("this machine serves with its GPU", passing=True)
     if need > there.memory:
-        return refused(
-            f"exporting it needs {need / 1e9:.1f} GB of memory and {there.memory / 1e9:.1f} GB are free here"
-        )
+        free = there.memory / 1e9
+        return refused(f"its export needs {need / 1e9:.1f} GB of memory and {free:.1f} GB are free here", passing=True)
     return None
 
 
@@ -190,7 +192,8 @@ def _made(
     lines = (scratch / "said.txt").read_text(encoding="utf-8", errors="replace").strip().splitlines()
     logger.warning("exporting version %s of %s failed: %s", version.version, version.author, "\n".join(lines[-20:]))
     if process.returncode < 0:
-        return refused(f"its export was ended by signal {-process.returncode}, perhaps for want of memory")
+        killed = process.returncode == -signal.SIGKILL  # as the kernel does where memory is wanting
+        return refused(f"its export was ended by signal {-process.returncode}", passing=not killed)
     return refused(f"it cannot be exported: {(lines or ['no reason given'])[-1][:300]}")
 
 
