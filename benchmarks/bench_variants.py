@@ -33,7 +33,7 @@ from twin_serving.ranking import ranked, value
 from twin_serving.schemas import ComposeRequest
 
 AUTHORS = ("voice_mtlynch", "voice_matklad", "voice_brandur")
-VARIANTS, MOST_TEXTS = 4, 40
+VARIANTS, MOST_TEXTS = 4, 80
 COLUMNS = (
     "author", "prompts", "drafts", "voice, first", "best", "novelty, first", "best", "value, first", "best",
     "voice better / worse",
@@ -106,6 +106,8 @@ def measure(name: str, prompts: int, embedder: Embedder) -> list[str]:
         voices = [outside.score(draft["text"]).unclipped for draft in (first, best)]
         novelty = [draft["scores"]["novelty"] for draft in (first, best)]
         rows.append([len(drafts), *voices, *novelty, value(first), value(best)])
+    if not rows:
+        return ["0", *["–"] * (len(COLUMNS) - 2)]
     means = np.mean(rows, axis=0)
     better = sum(row[2] > row[1] + 1 for row in rows), sum(row[2] < row[1] - 1 for row in rows)
     figures = [f"{mean:.1f}" for mean in means[:3]] + [f"{mean:.2f}" for mean in means[3:]]

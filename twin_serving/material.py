@@ -8,6 +8,7 @@ from twin_assets.core.prompts import FORMS, Wishes, broken_up
 from twin_assets.core.search_options import SearchOptions
 from twin_assets.core.voice_edits import Voice
 from twin_serving.assemble import PostStyle
+from twin_serving.forms import SHAPES
 from twin_serving.library import AuthorLibrary
 from twin_serving.links import LinkText
 from twin_serving.passages import OwnDocument
@@ -23,8 +24,6 @@ SEARCHED, LISTED = 60, 8
 SEARCH = SearchOptions(filters=False)
 # What a wish for a shorter or longer text makes of the usual length.
 LENGTHS = {"short": 0.5, "usual": 1.0, "long": 1.8}
-# Usual characters of a form, where it is not as long as the author's posts are.
-USUAL = {"article": 6_000, "thread": 1_200, "instagram_caption": 600, "reply": 300}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +78,8 @@ class Material:
     @property
     def characters(self) -> int:
         """About how long the text is asked to be."""
-        usual = USUAL.get(self.request.format, self.library.style.length)
-        return min(round(self.length * usual), FORMS[self.request.format].characters)
+        form = self.request.format
+        return min(SHAPES[form].target(self.library.style, self.length), FORMS[form].characters)
 
     @property
     def wishes(self) -> Wishes:
