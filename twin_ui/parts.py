@@ -89,6 +89,11 @@ def empty(icon: str, title: str, text: str, page: str | None = None, action: str
             go(page, action, "arrow_forward", kind="primary")
 
 
+def scrolling(html: str, label: str) -> None:
+    """HTML in a frame of its own that scrolls, by keyboard as well."""
+    st.html(f'<div class="scrolling" tabindex="0" role="region" aria-label="{escape(label)}">{html}</div>')
+
+
 def no_author(twin: Mapping[str, Any] | None) -> bool:
     """Whether there is no author yet; says so with the next step."""
     if twin is None:

@@ -231,7 +231,10 @@ def approve(window: Visit, product: Product, folder: Path) -> None:
     page = window.page
     go_to(window, "Models")
     expect(page.get_by_role("heading", name="No model yet")).to_be_visible()
-    expect(button(page, "Train a model")).to_be_enabled()
+    button(page, "Train a model").click()
+    expect(page.get_by_role("dialog")).to_contain_text("Base nano")
+    expect(button(page, "Start training")).to_be_enabled()
+    page.keyboard.press("Escape")
     register_models(product, folder)
     page.reload()
     expect(page.get_by_text("its text is the machinery's proof, not prose")).to_be_visible()

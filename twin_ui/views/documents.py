@@ -103,8 +103,7 @@ def document_dialog(author: str, document_id: str) -> None:
     if row["learned_by"]:
         about.append(f"learned by version {', '.join(row['learned_by'])}")
     st.caption(parts.plain(" · ".join(about)))
-    with st.container(height=340, border=True, key="document-text"):
-        st.html(f'<div class="words">{escape(row["text"])}</div>')
+    parts.scrolling(f'<div class="words">{escape(row["text"])}</div>', "Text of the document")
     _exclusion(author, row)
     _forgetting(author, row)
 

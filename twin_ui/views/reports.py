@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from html import escape
 from typing import Any
 
 import streamlit as st
@@ -75,13 +76,9 @@ def lineage(author: str, version: str) -> None:
     platforms = Counter(document["platform"] for document in learned)
     if platforms:
         st.altair_chart(charts.documents_by_platform(platforms), width="stretch")
-    rows = [
-        f"- {parts.plain(document['title'] or next(iter(document['urls']), document['document_id']))}"
-        for document in learned
-    ]
+    rows = [document["title"] or next(iter(document["urls"]), document["document_id"]) for document in learned]
     if rows:
-        with st.expander("The documents"), st.container(height=300, border=False):
-            st.markdown("\n".join(rows))
+        parts.scrolling("<ul>" + "".join(f"<li>{escape(row)}</li>" for row in rows) + "</ul>", "Documents it learned")
 
 
 def systems_of(found: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
