@@ -1,7 +1,8 @@
 """Evaluating a candidate through the very server that would serve it, beside everything it has to beat.
 
-To the same held-out instructions write: the candidate and the version that is served, both given what serving would
-retrieve; the stock base without an adapter, given the same and the author's texts as examples; and the assembled draft.
+To the same held-out instructions write: the candidate and the version that is served, both asked as the composer asks
+(the voice's guide in the prompt) and given what serving would retrieve; the stock base without an adapter, given the
+same and the author's texts as examples; and the assembled draft.
 Nothing that any of them is given comes from the document they are held against.
 """
 
@@ -21,6 +22,7 @@ from twin_assets.core.evaluation.measures import answer_of
 from twin_assets.core.evaluation.release import newest, recorded_report
 from twin_assets.core.evaluation.report import Answer, Report
 from twin_assets.core.prompts import FORMS, Message, messages
+from twin_assets.core.voice_edits import load_voice
 from twin_assets.core.workspace import Workspace
 from twin_serving.assemble import assemble, subject_of
 from twin_serving.budget import TEMPLATE_TOKENS, TokenBudget, budget_of
@@ -81,6 +83,7 @@ class Writing:
         self.workspace, self.candidate, self.progress = workspace, candidate, progress
         self.author = workspace.authors.get(candidate.author)
         self.dataset: Dataset = load_dataset(workspace.lake, self.author.id)
+        self.voice = load_voice(workspace, self.author.id)
         self.library: AuthorLibrary = Libraries(workspace).of(self.author.id)
         self.material = [self._material(row) for row in samples.iter_rows(named=True)]
         self.tokens = effort_of(candidate.is_nano).tokens
@@ -138,7 +141,9 @@ class Writing:
         budget = budget_of(base)
         answers = []
         for done, each in enumerate(self.material, start=1):
-            asked = self._conversation(each, budget, self._examples(each) if version == "base" else [])
+            # As the composer: nano follows no instructions.
+            voice = "" if model.is_nano else self.voice.guide(FORMS[each.row["form"]].category)
+            asked = self._conversation(each, budget, self._examples(each) if version == "base" else [], voice)
             start = time.perf_counter()
             answer = client.chat(name, asked, max_tokens=self.tokens, seed=SEED)
             seconds = time.perf_counter() - start
@@ -159,7 +164,7 @@ class Writing:
         return answers
 
     def _conversation(
-        self, each: Material, budget: TokenBudget, examples: Sequence[Mapping[str, Any]]
+        self, each: Material, budget: TokenBudget, examples: Sequence[Mapping[str, Any]], voice: str
     ) -> list[Message]:
         """As the composer asks, with as many passages, and half of what is left with examples, as fit."""
         name, form, instruction = self.author.name, each.row["form"], each.row["instruction"]
@@ -168,7 +173,7 @@ class Writing:
             return sum(budget.count(message["content"]) for message in conversation)
 
         room = budget.context - min(self.tokens, budget.context // 2) - TEMPLATE_TOKENS
-        room -= size(messages(name, form, instruction, "-"))
+        room -= size(messages(name, form, instruction, "-", voice))
         most = 2 * NANO_NOTES if self.candidate.is_nano else room
         shown: list[Message] = []
         for example in examples:
@@ -182,7 +187,7 @@ class Writing:
         room -= size(shown) + (TEMPLATE_TOKENS if shown else 0)
         # Nano learned from short prompts and reads none: what it is given costs time and changes nothing.
         notes = budget.notes(each.passages, min(room, NANO_NOTES) if self.candidate.is_nano else room)
-        system, request = messages(name, form, instruction, notes)
+        system, request = messages(name, form, instruction, notes, voice)
         return [system, *shown, request]
 
     def _examples(self, each: Material) -> list[dict[str, Any]]:

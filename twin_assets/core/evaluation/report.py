@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from twin_assets.core.evaluation.intervals import Interval
 
-EVALUATION_VERSION = "3"
+EVALUATION_VERSION = "4"
 NANO_NOTICE = (
     "This model has two million parameters and was made from nothing but the author's text: its words prove that the "
     "machinery works, they are not prose."
