@@ -18,6 +18,8 @@ from twin_assets.core.overlap import WORD
 RUN = 4
 # A run that stands in more places than this is a phrase of the author's, and no single one of them its source.
 MOST_PLACES = 64
+# The longest runs are followed word for word beyond what was looked up.
+EXTENDED = 16
 # Segments of at most so many words are merged when there are so many of them.
 MERGED, MOST_SEGMENTS = 500_000, 6
 # A word that no document has.
@@ -70,11 +72,11 @@ class PublishedRuns:
         """What a text has from the documents."""
         matches = list(WORD.finditer(text.lower()))
         words = np.array([self._numbers.get(match.group(), UNKNOWN) for match in matches], np.int32)
-        held: dict[str, npt.NDArray[np.bool_]] = {}
+        held: dict[str, int] = {}  # the words of the text that a document has, a bit each
         longest, where, whose = 0, 0, ""
         for segment in self._segments if len(words) >= RUN else ():
             for at, length, name in segment.matches(words):
-                held.setdefault(name, np.zeros(len(words), bool))[at : at + length] = True
+                held[name] = held.get(name, 0) | ((1 << length) - 1) << at
                 if length > longest:
                     longest, where, whose = length, at, name
         if not longest:
@@ -82,7 +84,7 @@ class PublishedRuns:
         # Lower case can be longer than what it was made of ("İ"): then the run is shown as it was compared.
         shown = text if len(text.lower()) == len(text) else text.lower()
         run = shown[matches[where].start() : matches[where + longest - 1].end()]
-        return Copied(longest, run, whose, {name: float(mask.mean()) for name, mask in held.items()})
+        return Copied(longest, run, whose, {name: bits.bit_count() / len(words) for name, bits in held.items()})
 
     def _ids(self, words: Sequence[str]) -> Ids:
         numbers = self._numbers
@@ -127,20 +129,34 @@ class _Segment:
                 yield name, self.words[self.starts[number] : self.starts[number + 1] - 1]
 
     def matches(self, words: Ids) -> Iterator[tuple[int, int, str]]:
-        """(position, length, document) of every run of these words that a document has too and that is none's rest."""
+        """(position, length, document) of the runs of these words that documents have too."""
         hashes = _hashed(words)
         first, last = np.searchsorted(self.hashes, hashes, "left"), np.searchsorted(self.hashes, hashes, "right")
-        before: set[int] = set()
-        for at in np.flatnonzero(last > first):
-            places = self.places[first[at] : last[at]][:MOST_PLACES].tolist()
-            for place in places:
-                # What goes on from the position before was found there, as long as it is.
-                if not (place - 1 in before and at and words[at - 1] == self.words[place - 1]):
-                    length = self._extent(words, int(at), place)
-                    name = self.names[int(np.searchsorted(self.starts, place, side="right")) - 1]
-                    if length >= RUN and name not in self.dropped:
-                        yield int(at), length, name
-            before = set(places) if at + 1 < len(hashes) and last[at + 1] > first[at + 1] else set()
+        counts = np.minimum(last - first, MOST_PLACES)
+        if not counts.any():
+            return
+        at = np.repeat(np.arange(len(hashes)), counts)
+        nth = np.arange(len(at)) - np.repeat(np.cumsum(counts) - counts, counts)
+        places = self.places[np.repeat(first, counts) + nth]
+        same = np.all([words[at + step] == self.words[places + step] for step in range(RUN)], axis=0)
+        at, places = at[same], places[same]
+        # A run is a line of neighbours: the same distance between text and corpus, one position after the other.
+        order = np.lexsort((at, places - at))
+        at, places = at[order], places[order]
+        begins = (
+            np.flatnonzero(np.concatenate([[True], (np.diff(at) != 1) | (np.diff(places) != 1)])) if len(at) else at
+        )
+        lengths = np.diff(np.append(begins, len(at))) + RUN - 1
+        documents = np.searchsorted(self.starts, places[begins], side="right") - 1
+        longest = set(np.argsort(-lengths, kind="stable")[:EXTENDED].tolist())
+        for number, (begin, length, document) in enumerate(
+            zip(begins, lengths.tolist(), documents.tolist(), strict=True)
+        ):
+            name = self.names[document]
+            if name not in self.dropped:
+                start = int(at[begin])
+                # What is a common phrase further on was not looked up everywhere.
+                yield start, self._extent(words, start, int(places[begin])) if number in longest else length, name
 
     def _extent(self, words: Ids, at: int, place: int) -> int:
         """How many words are the same from there on."""
