@@ -96,7 +96,7 @@ def until(holds: Callable[[], bool], seconds: float = 60.0) -> None:
 
 def test_health_is_open_and_the_rest_wants_the_key(url: str) -> None:
     assert httpx.get(f"{url}/health").json() == {"status": "ok"}
-    for path in ("/v1/models", "/v1/twins", "/docs", "/openapi.json", "/ready", "/info"):
+    for path in ("/v1/models", "/v1/twins", "/docs", "/openapi.json", "/info"):
         assert httpx.get(f"{url}{path}").status_code == 401
     with pytest.raises(openai.AuthenticationError, match="API key is missing or wrong"):
         openai.OpenAI(base_url=f"{url}/v1", api_key="wrong").models.list()

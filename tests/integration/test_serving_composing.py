@@ -206,6 +206,7 @@ def test_what_is_asked_can_be_traced_and_monitored(deployed: Workspace, client: 
 
     import mlflow
 
+    deployed.registry.approve("maren", "1", "test", by="test")
     answer = client.compose("maren", PROMPT, max_tokens=4)
     client.chat("maren", [{"role": "user", "content": PROMPT}], max_tokens=2)
     client.feedback("maren", answer["drafts"][0]["draft_id"], rating=5, comment="Private words")

@@ -9,6 +9,7 @@ imported exports        one that holds it is written anew without it, or deleted
 index                   published anew from what is left, since an embedded shard keeps the bytes of dropped points
 models that learned it  named, and withdrawn with their weights unless the policy is "keep"
 reports of evaluations  answers and targets that quote it go
+traces in MLflow        those that hold prompts and texts go, all of the author's
 voice, training         the profile is measured again; checkpoints go
 
 What keeps it from coming back is a tombstone of nothing but the hash of who it was, which is written first and
@@ -32,6 +33,7 @@ from twin_assets.core.forgetting_exports import Exports, exports_that_hold, take
 from twin_assets.core.forgetting_traces import Quotes
 from twin_assets.core.lake_purge import past_files, purge_author
 from twin_assets.core.lineage import Learner, Lineage, find_documents, keep_record, learners_among, lineages
+from twin_assets.core.monitoring import drop_texts
 from twin_assets.core.source_removal import documents_of, remove_source
 from twin_assets.core.sources import PLATFORMS
 
@@ -41,7 +43,7 @@ if TYPE_CHECKING:
 Policy = Literal["withdraw", "retrain", "keep"]
 Progress = Callable[[str], None]
 # Serving appends to these without a lock: a file that no commit names yet may be one that is just being written.
-APPENDED_WHILE_SERVING = ("drafts", "compositions", "feedback")
+APPENDED_WHILE_SERVING = ("drafts", "compositions", "feedback", "usage")
 IN_FLIGHT = timedelta(hours=1)
 
 
@@ -184,6 +186,7 @@ def _take_out(workspace: "Workspace", author: str, ids: Sequence[str], plan: For
         registry.delete_files(author, version)
     tell("reports")
     registry.scrub(author, quotes.scrubbed)
+    drop_texts(workspace, author)
     tell("exports")
     take_out_of_exports(workspace, author, ids, quotes, Exports(plan.rewritten, plan.files))
     tell("tables")
