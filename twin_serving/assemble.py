@@ -12,10 +12,12 @@ from itertools import accumulate, pairwise
 from twin_serving.evidence import Embed
 from twin_serving.forms import SHAPES, ArticlePlan, Shape, hashtags_for, plan_article
 from twin_serving.leaning import is_english, stems
-from twin_serving.ordering import Bounds, Plan, plan, republishes, shares
-from twin_serving.passages import OwnText, Run
+from twin_serving.ordering import Bounds, Plan, plan
+from twin_serving.passages import OwnText
 from twin_serving.quotations import LONGEST_QUOTATION, LinkedPage, Quotation, Vectors, choose_quotation, quotable
+from twin_serving.runs import Run
 from twin_serving.scoring import LOOSELY, Chosen, Scored, Subject, choose, score_runs
+from twin_serving.sharing import republishes, shares
 from twin_serving.style import PostStyle
 from twin_serving.writing import AssembledDraft, Writer, joint_of
 

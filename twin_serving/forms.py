@@ -6,8 +6,10 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from twin_serving.leaning import flaws, is_list_item, leaning, plain, stems
+from twin_serving.markup import hashtags
 from twin_serving.ordering import Bounds
-from twin_serving.passages import LONGEST_HEADING, OwnText, Run, Section, Sentence, hashtags
+from twin_serving.passages import LONGEST_HEADING, OwnText, Section, Sentence
+from twin_serving.runs import Run
 from twin_serving.scoring import LEAST_OPENING, Chosen, Scored
 from twin_serving.style import PostStyle
 

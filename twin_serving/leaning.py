@@ -29,23 +29,30 @@ _START = re.compile(
        well|okay|ok|anyway|indeed|actually|hence|still|even|yeah|plus|ditto|alternatively|hopefully|fortunately|obviously|sadly|
        probably|presumably|basically|essentially|specifically|notably|curiously|crucially|interestingly|importantly|effectively|
        eventually|suddenly|soon|whatever|regardless|except|overall|
-       (?:speaking|instead|because|regardless)\ (?:of|about)|(?:getting|going|coming|circling|moving|turning|returning)\ (?:back|on|to)|back\ to|
-       as\ (?:for|expected|usual|before|always|such|mentioned|noted|promised)|note\ that|recall\ that|to\ (?:recap|summarize|be\ (?:clear|fair|honest))|
+       (?:speaking|instead|because|regardless)\ (?:of|about)|(?:getting|going|coming|circling|moving|turning|
+       returning)\ (?:back|on|to)|back\ to|
+       as\ (?:for|expected|usual|before|always|such|mentioned|noted|promised)|note\ that|recall\ that|to\ (?:recap|
+       summarize|be\ (?:clear|fair|honest))|
        conversely|accordingly|consequently|moreover|furthermore|additionally|nevertheless|nonetheless|though|
        not|no|yes|nope|maybe|perhaps|which|who|until|beyond|than|now|here|literally|unfortunately|luckily|sure|surprisingly|
-       similarly|unlike|despite|given|as\ with|on\ (?:its|their|his|her)|all\ (?:of\ )?(?:that|this|these|those)|that\ said|by\ (?:comparison|contrast|now|then)|
+       similarly|unlike|despite|given|as\ with|on\ (?:its|their|his|her)|all\ (?:of\ )?(?:that|this|these|those)|
+       that\ said|by\ (?:comparison|contrast|now|then)|
        titled|entitled|called|named|following|ours|mine|yours|either|since|after\ that|before\ that|even\ so)\b
-    |with\ [^.,]+\ in\ (?:place|mind|hand),|(?:during|in|at|from)\ (?:my|our)\ (?:last|previous|next|second|third|current)\b
+    |with\ [^.,]+\ in\ (?:place|mind|hand),|(?:during|in|at|from)\ (?:my|our)\ (?:last|previous|next|second|third|
+       current)\b
     |(?:first|firstly|1st),
     |(?:a|an|the|my)\ (?:second|third|fourth|fifth|final|last|other)\b(?!\ (?:time|year|month|week|day)s?\b)
     |(?:it|that|he|she|they|what)['’](?:s|re|d|ll)\b
     |as\ (?:a|an)\ (?:\w+\ )?(?:example|result|consequence|aside|side\ note)
-    |(?:for\ (?:example|instance)|in\ (?:fact|short|other\ words|the\ end|that\ case|this\ case|particular|addition|contrast|turn|summary|comparison|both\ cases|either\ case|return|response|hindsight|retrospect)|as\ a\ result|
+    |(?:for\ (?:example|instance)|in\ (?:fact|short|other\ words|the\ end|that\ case|this\ case|particular|addition|
+       contrast|turn|summary|comparison|both\ cases|either\ case|return|response|hindsight|retrospect)|as\ a\ result|
        of\ course|at\ (?:that|this|first|the\ same\ time)|on\ the\ (?:other|contrary|way)|like\ (?:this|that)|
        from\ (?:this|that|there)|with\ (?:this|that)|except\ (?:for|that)|e\.g\.|i\.e\.|p\.?s\b|
        (?:\w+\ ){1,3}later\b)
-    |(?:by|in|on|until|since|around|during)\ (?:(?:early|late|mid)[ -])?(?:january|february|march|april|may|june|july|august|
-       september|october|november|december|monday|tuesday|wednesday|thursday|friday|saturday|sunday|that\b|the\ (?:meantime|
+    |(?:by|in|on|until|since|around|during)\ (?:(?:early|late|mid)[ -])?(?:january|february|march|april|may|june|july|
+       august|
+       september|october|november|december|monday|tuesday|wednesday|thursday|friday|saturday|sunday|that\b|
+       the\ (?:meantime|
        beginning|end|process|meanwhile|first|next|past|last)|\w+\ (?:years?|months?|weeks?|days?))\b
     |(?:one|two|three|four|five|six|seven|eight|nine|ten|\d[\d.,]*)\ (?:were|was)\b
     |\w+\ (?:of\ (?:them|those|these|which|it)|more|others)\b

@@ -1,7 +1,7 @@
 """Markup: a document's blocks as a reader sees them, and its sentences without Markdown's signs.
 
-What is kept is verbatim: a piece is exactly a stretch of the document, and `render` only takes signs away, so that every
-sentence of a draft can be shown in its source.
+What is kept is verbatim: a piece is exactly a stretch of the document, and `render` only takes signs away, so that
+every sentence of a draft can be shown in its source.
 """
 
 import html
@@ -15,7 +15,8 @@ Kind = Literal["heading", "text", "list", "wall", "picture"]
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A heading, a paragraph, a list, a picture (or a footnote: what a reader passes over), or a wall: what prose cannot be taken across (code, a table, a quote).
+    """A heading, a paragraph, a list, a picture (or a footnote: what a reader skips), or a wall: what prose cannot
+    be taken across (code, a table, a quote).
 
     pieces: substrings of the document: a paragraph as a whole, or the lines of a post, or the items of a list.
     """
@@ -38,6 +39,8 @@ _PICTURE = re.compile(
     r"^\s*(?:<(?:img|figure|video|iframe|picture)\b|\{\{[<%]\s*(?:img|figure|image|video|gallery)\b)|^\s*(?:\[?!\[[^\]]*\](?:\([^)]*\)|\[[^\]]*\])\]?(?:\([^)]*\))?\s*)+$"
 )
 _ATTRIBUTES = re.compile(r"\{[.#][^{}\n]*\}|\{\s*\w+=[^{}\n]*\}")
+_HASHTAG = re.compile(r"(?<![\w#&/])#[^\W\d_][\w-]*")
+HASHTAG_LINE = re.compile(r"^\s*(?:#[^\W\d_][\w-]*[\s,]*)+$")
 _SIGNS = (
     (re.compile(r"!\[[^\]]*\](?:\([^)]*\)|\[[^\]]*\])"), ""),
     # References to footnotes, and the anchors of headings.
@@ -55,6 +58,16 @@ _SIGNS = (
     (re.compile(r"\s?(?<!-)---(?!-)\s?"), " — "),
     (re.compile(r"\s+"), " "),
 )  # fmt: skip
+
+
+def hashtags(text: str) -> list[str]:
+    """The hashtags that stand on lines of their own, in order."""
+    return [tag for line in text.split("\n") if HASHTAG_LINE.match(line) for tag in _HASHTAG.findall(line)]
+
+
+def all_hashtags(text: str) -> list[str]:
+    """Every hashtag, in order."""
+    return _HASHTAG.findall(text)
 
 
 def render(raw: str) -> str:

@@ -17,14 +17,14 @@ import numpy as np
 import numpy.typing as npt
 
 from twin_serving.leaning import is_list_item, manner, names, plain, stems
-from twin_serving.passages import Run
+from twin_serving.runs import Run
 from twin_serving.scoring import EXCERPT, LEAST_LIKENESS, LEAST_OPENING, Scored
+from twin_serving.sharing import largest_share
 
 Vectors = npt.NDArray[np.float32]
 
-# No post gives more than this share of a draft (its own words and what it quotes), where there is another one to take
-# from: of one that quotes a link, and of one that does not. Above the usual share a plan pays for it.
-LARGEST_SHARE_WITH_LINK, LARGEST_SHARE, USUAL_SHARE = 0.8, 0.7, 0.6
+# Above this share of one document a plan pays for it.
+USUAL_SHARE = 0.6
 SPINES, SPINE_RUNS, SUPPORTS, ENDINGS = 6, 3, 6, 3
 # Openings less like the subject than this share of the best one are not tried.
 NEAR_TOP = 0.75
@@ -66,33 +66,6 @@ class Plan:
     def parts(self) -> list[Run]:
         """The runs that are there, in order."""
         return [run for run in (self.spine, self.support, self.ending) if run is not None]
-
-
-def shares(parts: Sequence[Run], quoted: int = 0) -> dict[str, float]:
-    """The share of the draft that each document gives, largest first; quoted: characters quoted of links."""
-    lengths = _lengths(parts)
-    total = quoted + sum(lengths.values())
-    return {key: value / total for key, value in sorted(lengths.items(), key=lambda item: -item[1])}
-
-
-def republishes(parts: Sequence[Run], quoted: int) -> bool:
-    """Whether the draft is close to one document that is short enough to be recognised in it."""
-    size = {run.document.document_id: len(run.document.text) for run in parts}
-    lengths = _lengths(parts)
-    found = shares(parts, quoted)
-    return any(share > largest_share(quoted > 0) and lengths[key] > EXCERPT * size[key] for key, share in found.items())
-
-
-def _lengths(parts: Sequence[Run]) -> dict[str, int]:
-    lengths: dict[str, int] = {}
-    for run in parts:
-        lengths[run.document.document_id] = lengths.get(run.document.document_id, 0) + len(run.text)
-    return lengths
-
-
-def largest_share(quotes: bool) -> float:
-    """The most one document may give of a draft, by whether the draft quotes a link."""
-    return LARGEST_SHARE_WITH_LINK if quotes else LARGEST_SHARE
 
 
 def plan(scored: Sequence[Scored], bounds: Bounds) -> list[Plan]:
@@ -219,7 +192,7 @@ def _can_support(item: Scored) -> bool:
     return item.likeness >= LEAST_LIKENESS and stands and item.length >= 80 and not _weak_opening(run)
 
 
-def _same_formula(openings: Sequence[set[str]], run: Run) -> bool:
+def _same_formula(openings: Sequence[frozenset[str]], run: Run) -> bool:
     """Whether a run begins like a passage of the spine ("The best book was …"): two of a kind are no thread."""
     own = stems(run.passages[0].text.split(".")[0])
     return any(len(words & own) >= 2 and len(words & own) > 0.5 * min(len(words), len(own)) for words in openings)

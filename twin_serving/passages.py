@@ -1,16 +1,16 @@
 """Passages: an author's documents cut where a reader would cut them, with what each needs beside it to make sense."""
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
 from itertools import pairwise
 from typing import Protocol
 
 from twin_assets.core.sentences import split_sentences
-from twin_serving.leaning import flaws, is_list_item, leaning, opening_leaning, plain, ties
-from twin_serving.markup import Block, read_blocks, render
+from twin_serving.leaning import flaws, is_list_item, leaning, plain
+from twin_serving.markup import HASHTAG_LINE, Block, read_blocks, render
 
 _URL = re.compile(r"https?://\S+|www\.\S+")
 # A line that is only an address, perhaps with a label: "Code: https://…", "Full chats: https://…".
@@ -18,8 +18,6 @@ _ADDRESS_LINE = re.compile(r"^\W*(?:(?:[\w.'’/&+-]+\s+){0,3}[\w.'’/&+()-]+\s
 _TRAILING_ADDRESS = re.compile(r"[\s(:]*(?:https?://\S+|www\.\S+)\s*\)?\s*$")
 # What remains of a line that pointed at the address cut from it.
 _POINTER = re.compile(r"\b(?:here|at|on|see|via|from|this|is|to|link)\W*$", re.IGNORECASE)
-_HASHTAG = re.compile(r"(?<![\w#&/])#[^\W\d_][\w-]*")
-_HASHTAG_LINE = re.compile(r"^\s*(?:#[^\W\d_][\w-]*[\s,]*)+$")
 _TERMINAL = re.compile(r"[.!?…:;)\"”’'][\W_]*$")
 _COUNTED = re.compile(r"\b(?:two|three|four|five|six|seven|eight|nine|ten|\d{1,2})\b", re.IGNORECASE)
 _NUMBER = re.compile(r"\W*(\d{1,2})[.)]\s")
@@ -40,8 +38,8 @@ AFTER_WALL, AFTER_TEAR = 0.5, 0.25
 LOOKED_BACK = 600
 
 
-class OwnText(Protocol):
-    """One published document of the author, as the table `documents` has it; hashable."""
+class OwnText(Hashable, Protocol):
+    """One published document of the author, as the table `documents` has it."""
 
     @property
     def document_id(self) -> str: ...
@@ -71,8 +69,10 @@ class OwnDocument:
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """A sentence as a reader sees it, and the stretch of the document it is: `text == render(quote)` but for the mark of
-    an item of a list."""
+    """A sentence as a reader sees it, and the stretch of the document it is.
+
+    text is render(quote) but for the mark of an item of a list.
+    """
 
     text: str
     quote: str
@@ -83,7 +83,8 @@ class Passage:
     """One paragraph or a part of it (a list stays with the line that announces it); a line is a row of sentences.
 
     starts, closes: whether it begins or ends its section; glued: whether it goes on in the paragraph of the one before;
-    walled: how much it leans on what was left out just before it, as code; flaw: what speaks against using it again, 0 to 1, 1 forbids.
+    walled: how much it leans on what was left out just before it, as code; flaw: what speaks against using it again, 0
+    to 1, 1 forbids.
     """
 
     document: OwnText
@@ -135,16 +136,6 @@ class Section:
     def label(self) -> str:
         """Title and headings in a row: what the section is about."""
         return ". ".join(part for part in (self.document.title, *map(render, self.path)) if part)
-
-
-def hashtags(text: str) -> list[str]:
-    """The hashtags that stand on lines of their own, in order."""
-    return [tag for line in text.split("\n") if _HASHTAG_LINE.match(line) for tag in _HASHTAG.findall(line)]
-
-
-def all_hashtags(text: str) -> list[str]:
-    """Every hashtag, in order."""
-    return _HASHTAG.findall(text)
 
 
 @lru_cache(maxsize=512)
@@ -210,7 +201,8 @@ def passages(section: Section, longest: int = 100_000) -> tuple[Passage, ...]:
     return tuple(
         Passage(
             section.document, section.number, number, lines, starts, number == len(made) - 1,
-            section.last and number == len(made) - 1, glued, walled, text := _text(lines), min(1.0, _flaw(text) + taint),
+            section.last and number == len(made) - 1, glued, walled, text := _text(lines),
+            min(1.0, _flaw(text) + taint),
         )
         for number, (lines, starts, glued, walled) in enumerate(made)
     )  # fmt: skip
@@ -252,7 +244,7 @@ def _blocks_of_lines(block: Block, wrapped: bool) -> Iterator[list[tuple[Sentenc
         return
     for piece in block.pieces:
         line = piece.strip()
-        if _HASHTAG_LINE.match(line) or _is_address(line):
+        if HASHTAG_LINE.match(line) or _is_address(line):
             if lines:
                 yield lines
                 lines = []
@@ -331,77 +323,3 @@ def _groups(lengths: Sequence[int], longest: int) -> list[tuple[int, int]]:
             size = 0
         size += length + 1
     return list(pairwise([*bounds, len(lengths)]))
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """Consecutive passages of one section; `leans`: how much its start leans on what is left out before it (0 to 1);
-    `cut`: how much the passage left out after it belonged to it (0 to 1)."""
-
-    passages: tuple[Passage, ...]
-    leans: float
-    cut: float
-    text: str = field(compare=False)
-
-    @property
-    def document(self) -> OwnText:
-        """The document it is from."""
-        return self.passages[0].document
-
-    @property
-    def opens(self) -> bool:
-        """Whether it begins where its document begins."""
-        return self.passages[0].starts and self.passages[0].section == 0
-
-    @property
-    def starts(self) -> bool:
-        """Whether it begins where its section begins."""
-        return self.passages[0].starts
-
-    @property
-    def ends(self) -> bool:
-        """Whether it ends where its section ends."""
-        return self.passages[-1].closes
-
-
-def leans_of(section: Section, parts: Sequence[Passage]) -> list[float]:
-    """How much each passage leans on what stands before it in the document."""
-    found, before = [], section.before
-    for part in parts:
-        first = [sentence.text for sentence in part.lines[0][:2]]
-        before = before or "…" * bool(part.walled)  # something stood there
-        found.append(max(opening_leaning(first, before, section.label), part.walled))
-        before = f"{before}\n{part.text}"[-LOOKED_BACK:]
-    return found
-
-
-@lru_cache(maxsize=1024)
-def runs(section: Section, parts: tuple[Passage, ...], longest: int, largest: int = 100_000) -> tuple[Run, ...]:
-    """Every run of at most `longest` characters that holds nothing unusable and does not break off in a thought.
-
-    largest: no passage of it has more characters.
-    """
-    leans = leans_of(section, parts)
-    found = []
-    for start in range(len(parts)):
-        length = 0
-        if leans[start] >= 0.75:
-            continue
-        for end in range(start + 1, len(parts) + 1):
-            final = parts[end - 1]
-            length += len(final.text) + 2 * (end > start + 1)
-            if len(final.text) > largest or final.flaw >= 1 or length > longest or (final.walled and end > start + 1):
-                break
-            if final.open_end or (final.text.endswith("?") and end < len(parts)):
-                continue
-            text = "\n\n".join(part.text for part in parts[start:end])
-            cut = leans[end] if end < len(parts) else 0.0
-            # A short last turn ("But …") leads to what is left out.
-            if end > start + 1 and not final.last and len(final.text) < 110 and ties(final.text):
-                cut = max(cut, 0.6)
-            found.append(
-                Run(
-                    tuple(parts[start:end]), leans[start], max(cut, 0.5 * (end < len(parts) and parts[end].glued)), text
-                )
-            )
-    return tuple(found)

@@ -12,13 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from twin_serving.leaning import plain, stems
-from twin_serving.passages import OwnText, Passage, Run, Section, passages, runs, sections
+from twin_serving.passages import OwnText, Passage, Section, passages, sections
+from twin_serving.runs import Run, runs
 
 Vectors = npt.NDArray[np.float32]
 
 # A run this little like the subject is not used: MiniLM's mean between unrelated posts of one author is about 0.15.
 LEAST_LIKENESS = 0.25
-# What opens a draft must be more like it; below the second figure most drafts that were read are beside the subject.
+# What opens a draft must be more like it; below the second figure most drafts that were read miss the subject.
 LEAST_OPENING, LOOSELY = 0.4, 0.55
 MOST_DOCUMENTS, MOST_SECTION_PASSAGES = 24, 12
 # Documents whose words are counted to tell rare ones from common ones.
@@ -38,8 +39,10 @@ class Subject:
 
     @classmethod
     def of(cls, text: str, documents: Sequence[OwnText]) -> "Subject":
-        """A word of the subject that few of the documents have says more: up to four times as much, no more, as documents
-        that were found for the subject have its own words more often than incidental ones."""
+        """The words of a subject; one that few of the documents have says more, up to four times as much and no more.
+
+        Documents that were found for the subject have its own words more often than incidental ones.
+        """
         corpus = [plain(document.text).lower() for document in documents[:MOST_COUNTED]]
         weights = {}
         for stem in sorted(stems(text)):

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
-from twin_serving.passages import OwnText, all_hashtags, hashtags
+from twin_serving.markup import all_hashtags, hashtags
+from twin_serving.passages import OwnText
 
 # Fewer posts than this tell no habit.
 FEWEST_POSTS = 4

@@ -3,13 +3,15 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 from urllib.parse import urlsplit
 
 from twin_serving.evidence import DraftSentence, Support
 from twin_serving.leaning import is_english, manner
-from twin_serving.passages import OwnText, Passage, Run, Sentence
+from twin_serving.passages import OwnText, Passage, Sentence
 from twin_serving.quotations import Quotation
+from twin_serving.runs import Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,7 @@ class Writer:
     def parts(self) -> list[str]:
         """The posts of the thread, or the text as a whole."""
         bounds = [*self._begins, len(self.text)]
-        return [text for start, end in zip(bounds, bounds[1:], strict=False) if (text := self.text[start:end].strip())]
+        return [text for start, end in pairwise(bounds) if (text := self.text[start:end].strip())]
 
     def gap(self, space: str = "\n\n") -> None:
         """Begin a new paragraph (or line), if anything stands before it."""

@@ -14,9 +14,9 @@ import pytest
 from twin_assets.core.embedding import Embedder
 from twin_serving.assemble import LONGEST_POST, AssembledDraft, PostStyle, assemble, subject_of
 from twin_serving.leaning import JOINTS, flaws, leaning, stems
-from twin_serving.markup import render
-from twin_serving.ordering import LARGEST_SHARE, LARGEST_SHARE_WITH_LINK
-from twin_serving.passages import OwnDocument, hashtags, passages, sections
+from twin_serving.markup import hashtags, render
+from twin_serving.passages import OwnDocument, passages, sections
+from twin_serving.sharing import LARGEST_SHARE, LARGEST_SHARE_WITH_LINK
 
 POSTS = {
     "oven": """My oven lied to me for three years.

@@ -16,7 +16,8 @@ from twin_serving.evidence import Embed
 from twin_serving.forms import LONGEST_THREAD_POST, SHAPES
 from twin_serving.leaning import JOINTS, flaws, leaning
 from twin_serving.markup import read_blocks, render
-from twin_serving.passages import OwnDocument, passages, runs, sections
+from twin_serving.passages import OwnDocument, passages, sections
+from twin_serving.runs import runs
 from twin_serving.style import PostStyle
 
 ARTICLE = """In this post I write about ovens.
@@ -240,7 +241,8 @@ def test_blocks_of_an_article() -> None:
 
 
 _LINE = st.sampled_from(
-    ["Bread rises.", "## A heading", "```", "- an item", "- another [link](https://a.example)", "", "", "> quoted", "| a |",
+    ["Bread rises.", "## A heading", "```", "- an item", "- another [link](https://a.example)", "", "", "> quoted",
+     "| a |",
      "It was late, as *we* said.", "1. first", "    indented", "![x](y.png)", "**bold**", "[ref]: https://a.example"]
 )  # fmt: skip
 
