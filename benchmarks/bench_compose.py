@@ -31,6 +31,7 @@ from twin_assets.core.voice import update_voice
 from twin_assets.core.workspace import Workspace
 from twin_assets.settings import Settings
 from twin_serving.composer import Composer
+from twin_serving.drafting import Generator, Written
 from twin_serving.schemas import ComposeRequest
 from twin_serving.tracing import Trace
 
@@ -100,6 +101,14 @@ def build(home: Path, count: int) -> Workspace:
 class Timed(Composer):
     """A composer that keeps the last trace."""
 
+    def check(self, request: ComposeRequest, text: str) -> float:
+        """Milliseconds to tie a text of a model's to its sources, and to check and score it."""
+        material = self._gather(request, [])
+        version: Any = Generator(request.author, "bench", "bench")
+        started = time.perf_counter()
+        self._written(Written(0, text, "bench@bench", "stop"), "bench", version, 400, material)
+        return (time.perf_counter() - started) * 1000
+
     def measure(self, request: ComposeRequest) -> tuple[float, dict[str, float]]:
         """Milliseconds of one answer, and of its steps."""
         kept: list[Trace] = []
@@ -139,8 +148,10 @@ def main() -> None:
         started = time.perf_counter()
         composer.measure(ComposeRequest(author=AUTHOR, prompt="Write a post about habits"))
         first = (time.perf_counter() - started) * 1000
-        report("first time", composer, prompts, first)
-        report("asked again", composer, prompts, first)
+        report("before passages are remembered", composer, prompts, first)
+        report("passages remembered", composer, prompts, first)
+        texts = [" ".join(walks.text(2 * 10**6 + n, 2).split("\n\n")[:2]) * 2 for n in range(asked)]
+        checks(composer, prompts, texts)
 
 
 def report(name: str, composer: Timed, prompts: Sequence[str], first: float) -> None:
@@ -157,6 +168,14 @@ def report(name: str, composer: Timed, prompts: Sequence[str], first: float) -> 
     totals = [took for took, _ in measured]
     table.add_row("whole", f"{at(totals, 0.5):.1f}", f"{at(totals, 0.99):.1f}")
     Console(width=120).print(table)
+
+
+def checks(composer: Timed, prompts: Sequence[str], texts: Sequence[str]) -> None:
+    """Check a text of a model's for every prompt, twice, and print what it took."""
+    for name in ("first", "again"):
+        requests = [ComposeRequest(author=AUTHOR, prompt=prompt) for prompt in prompts]
+        times = [composer.check(request, text) for request, text in zip(requests, texts, strict=True)]
+        print(f"checks of a model's draft, {name}: p50 {at(times, 0.5):.1f} ms, p99 {at(times, 0.99):.1f} ms")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -66,8 +67,8 @@ class DraftSentence:
 # A sentence says what a source says from this cosine of MiniLM on, or from the lower one with half the words shared.
 ALIKE, ALIKE_WITH_WORDS, SHARED_WORDS = 0.8, 0.6, 0.5
 MOST_SUPPORTS = 3
-# Source sentences embedded for one draft: those that share most words with some sentence of it.
-MOST_CANDIDATES = 160
+# Source sentences embedded for one sentence of a draft: those that share most words with it.
+MOST_CANDIDATES = 8
 _JOINING = re.compile(
     rf"^(?:From (?:“[^”]+”|[\w.-]+)(?: \([\w.-]+\))?:|Source: https?://\S+|https?://\S+|{'|'.join(JOINTS)}|[^\w#]+)$",
     re.IGNORECASE,
@@ -83,7 +84,8 @@ class _Source:
     document_id: str | None
     text: str
     normal: str
-    sentences: list[str]
+    sentences: Sequence[str]
+    stems: Sequence[frozenset[str]]  # of the sentences
 
     def support(self, quote: str, score: float) -> Support:
         return Support(self.kind, self.title, self.url, quote, round(score, 3), self.document_id)
@@ -115,8 +117,14 @@ def find_evidence(
 
 
 def _source(kind: Kind, item: SourceText, document_id: str | None) -> _Source:
-    sentences = [span.text for span in split_sentences(item.text)]
-    return _Source(kind, item.title, item.url, document_id, item.text, f" {_normal(item.text)} ", sentences)
+    return _Source(kind, item.title, item.url, document_id, item.text, *_read(item.text))
+
+
+@lru_cache(maxsize=512)
+def _read(text: str) -> tuple[str, tuple[str, ...], tuple[frozenset[str], ...]]:
+    """A source's text as it is compared, its sentences and their words; read once, as sources come again."""
+    sentences = tuple(span.text for span in split_sentences(text))
+    return f" {_normal(text)} ", sentences, tuple(frozenset(stems(sentence)) for sentence in sentences)
 
 
 def _normal(text: str) -> str:
@@ -145,10 +153,10 @@ def _alike(texts: Sequence[str], sources: Sequence[_Source], embed: Embed) -> li
         return []
     pool = [(source, quote) for source in sources for quote in source.sentences]
     words = [stems(text) for text in texts]
-    pool_words = [stems(quote) for _, quote in pool]
+    pool_words = [own for source in sources for own in source.stems]
     shared = [[len(wanted & own) / max(1, len(wanted)) for own in pool_words] for wanted in words]
-    order = sorted(range(len(pool)), key=lambda index: (-max(row[index] for row in shared), index))
-    chosen = order[:MOST_CANDIDATES]
+    nearest = [np.argsort(-np.array(row), kind="stable")[:MOST_CANDIDATES].tolist() for row in shared]
+    chosen = sorted({index for near in nearest for index in near})
     vectors = embed([*texts, *(pool[index][1] for index in chosen)])
     likeness = vectors[: len(texts)] @ vectors[len(texts) :].T
     results = []
