@@ -17,10 +17,10 @@ import polars as pl
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import llama_cpp
+from benchmarks import adapter_inputs, llama_cpp
 from benchmarks.corpus import make_text
 
-PROMPT, NEW, ROWS = 128, 64, 8
+PROMPT, NEW, ROWS, RANK = 128, 64, 8, 16
 REFERENCE = "transformers generate, 32 bits"
 SHAPE = {
     "vocab_size": 49152, "hidden_size": 576, "intermediate_size": 1536, "num_hidden_layers": 30,
@@ -36,13 +36,15 @@ def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a small model, one repetition")
-    parser.add_argument("--skip-loss", action="store_true", help="speeds alone")
+    parser.add_argument("--part", choices=("speed", "loss"), help="one of the tables alone")
     parser.add_argument("--repetitions", type=int, default=3)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        speeds(Path(folder), {**SHAPE, **(QUICK if options.quick else {})}, 1 if options.quick else options.repetitions)
-        if not options.skip_loss:
-            losses(Path(folder), seconds=5.0 if options.quick else 40.0)
+        if options.part != "loss":
+            shape = {**SHAPE, **(QUICK if options.quick else {})}
+            speeds(Path(folder), shape, 1 if options.quick else options.repetitions)
+        if options.part != "speed":
+            losses(Path(folder), seconds=5.0 if options.quick else 25.0)
 
 
 def speeds(folder: Path, shape: dict[str, Any], repetitions: int) -> None:
@@ -62,6 +64,8 @@ def speeds(folder: Path, shape: dict[str, Any], repetitions: int) -> None:
     engines: dict[str, Timed] = {REFERENCE: plain(model)}
     for bits in ("int8", "int4"):
         engines[f"exported, {bits}"] = exported(base, folder / bits, bits)
+    for name, adapters in (("one adapter", 1), ("an adapter each", ROWS)):
+        engines[f"int8 with {name} as inputs"] = with_adapters(base, folder / "int8", adapters)
     engines["reference engine, bf16"] = reference(base)
     if llama_cpp.available():
         llama_cpp.write_gguf(model, tokenizer, folder / "model.gguf")
@@ -143,6 +147,30 @@ def exported(base: Path, folder: Path, bits: str) -> Timed:
     return lambda prompts, count: together(prompts, count, tokens)
 
 
+def with_adapters(base: Path, folder: Path, adapters: int) -> Timed:
+    """The base in 8 bits with adapters of rank 16 on every product as inputs: one for all rows, or one for each."""
+    from datetime import UTC, datetime
+
+    from twin_assets.core.serving_export import GRAPH, Export
+    from twin_serving.batching import Decoder, Row
+    from twin_serving.onnx_engine import OnnxModel
+    from twin_serving.streaming import Generation
+
+    # A folder of its own, as a loaded export is always called the same; the weights are those beside the other graph.
+    place = folder.with_name(f"{folder.name} adapters {adapters}")
+    place.mkdir()
+    (place / f"{GRAPH}.data").hardlink_to(folder / f"{GRAPH}.data")
+    weights = adapter_inputs.made_up(adapter_inputs.add_inputs(folder / GRAPH, place / GRAPH), RANK, adapters)
+    export = Export(engine="onnx", reason="", context=SHAPE["max_position_embeddings"], made_at=datetime.now(UTC))
+    model = OnnxModel(base, place, export)
+    decoder = Decoder(lambda: adapter_inputs.AdapterBatch(model, weights))
+
+    def tokens(prompt: list[int], count: int) -> Iterator[int]:
+        return decoder.tokens(Row(prompt, count, (), Generation([], temperature=0.0), None, "all"))
+
+    return lambda prompts, count: together(prompts, count, tokens)
+
+
 def reference(base: Path) -> Timed:
     """The reference engine, as it serves."""
     from twin_serving.batching import Row
@@ -216,8 +244,9 @@ def losses(folder: Path, seconds: float) -> None:
     held_out = texts[::7]
     build_nano([text for text in texts if text not in held_out], folder / "nano", seconds=seconds)
     adapted = get_peft_model(
-        AutoModelForCausalLM.from_pretrained(folder / "nano"), LoraConfig(r=16, target_modules="all-linear")
-    )
+        AutoModelForCausalLM.from_pretrained(folder / "nano"),
+        LoraConfig(r=RANK, lora_alpha=2, target_modules="all-linear", init_lora_weights=False),
+    ).eval()
     adapted.save_pretrained(str(folder / "adapter"))
     samples = pl.DataFrame(
         [{"form": "article", "instruction": "Write", "context": "", "target": text} for text in held_out[:32]]
@@ -233,8 +262,32 @@ def losses(folder: Path, seconds: float) -> None:
         assert found.loss_reference is not None
         share = found.loss / found.loss_reference - 1
         serves = "yes" if found.engine == "onnx" else "no"
-        table.add_row(bits, f"{found.loss_reference:.4f}", f"{found.loss:.4f}", f"{share:+.3%}", serves)
+        table.add_row(
+            f"merged, {bits}", f"{found.loss_reference:.4f}", f"{found.loss:.4f}", f"{share:+.3%}", serves,
+        )  # fmt: skip
+        loss = adapter_loss(folder, bits, adapted, samples)
+        share = loss / found.loss_reference - 1
+        table.add_row(f"adapter as inputs, {bits} base", "", f"{loss:.4f}", f"{share:+.3%}", "")
     Console(width=140).print(table)
+
+
+def adapter_loss(folder: Path, bits: str, adapted: Any, samples: pl.DataFrame) -> float:
+    """The loss of the base in so many bits with the adapter in 32 bits beside it."""
+    from transformers import AutoTokenizer
+
+    from twin_assets.core.prompts import encode_example, messages
+    from twin_assets.core.serving_export_worker import WHOLE, build, graph_loss
+
+    place = folder / f"base {bits}"
+    place.mkdir()
+    build(folder / "nano", place, bits)
+    products = adapter_inputs.add_inputs(place / WHOLE, place / "adapters.onnx")
+    tokenizer = AutoTokenizer.from_pretrained(folder / "nano")
+    examples = [
+        encode_example(tokenizer, messages("Ann", row["form"], row["instruction"], row["context"]), row["target"], 512)
+        for row in samples.iter_rows(named=True)
+    ]
+    return graph_loss(place / "adapters.onnx", examples, adapter_inputs.of_peft(adapted, products))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import shutil
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,8 @@ def make(
 ) -> Export:
     """Export the base with its adapter into `folder` and measure it on the samples.
 
-    length: tokens of the longest example; precision: int8, int4 or fp32. Families the builder or our decoding cannot take come back as refused.
+    length: tokens of the longest example; precision: int8, int4 or fp32. Families that the builder or our decoding
+    cannot take come back as refused.
     """
     from transformers import AutoConfig
 
@@ -177,8 +179,8 @@ def last_token_only(graph: Any) -> None:
     graph.graph.node.extend(nodes)
 
 
-def graph_loss(graph: Path, examples: list[Example]) -> float:
-    """Mean loss of the labelled tokens, in nats, as the graph computes it."""
+def graph_loss(graph: Path, examples: list[Example], more: Mapping[str, Any] | None = None) -> float:
+    """Mean loss of the labelled tokens, in nats, as the graph computes it; more: further inputs of it."""
     import numpy as np
     import onnxruntime
 
@@ -186,7 +188,7 @@ def graph_loss(graph: Path, examples: list[Example]) -> float:
     asked = {each.name: each for each in session.get_inputs()}
     nats = tokens = 0.0
     for ids, labels in examples:
-        feeds: dict[str, Any] = {
+        feeds: dict[str, Any] = dict(more or {}) | {
             name: np.zeros((1, each.shape[1], 0, each.shape[3]), np.float32)
             for name, each in asked.items() if name.startswith("past_key_values.")
         }  # fmt: skip
