@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from twin_assets.core.clients import Level
 from twin_assets.core.errors import TwinError
 from twin_serving.composer import Composer
-from twin_serving.permission import principal_of
+from twin_serving.permission import Principal, principal_of
 from twin_serving.schemas import ComposeRequest, Length, SearchRequest
 
 PATH = "/mcp"
@@ -56,7 +56,7 @@ def agent_server(composer: Composer, find: Search) -> MCPServer[Any]:
         links: at most five pages to draw on; variants: 1 to 4 drafts of each kind.
         """
         _demand(ctx, author, "write")
-        with _sentences():
+        with _sentences(ctx):
             request = ComposeRequest(
                 author=author, prompt=prompt, links=links or [], format=format, reply_to=reply_to, length=length,
                 variants=variants, tone=tone, audience=audience, call_to_action=call_to_action, language=language,
@@ -69,7 +69,7 @@ def agent_server(composer: Composer, find: Search) -> MCPServer[Any]:
     def search(author: str, query: str, ctx: Context[Any, Any], limit: int = 8) -> dict[str, Any]:
         """Passages of what the author has published that answer the query, best first."""
         _demand(ctx, author, "read")
-        with _sentences():
+        with _sentences(ctx):
             found = find(SearchRequest(author=author, query=query, limit=limit))
         return {"hits": [{name: hit[name] for name in _HIT} for hit in found["hits"]], "notices": found["notices"]}
 
@@ -96,20 +96,24 @@ def offer_to_agents(app: FastAPI, composer: Composer, find: Search) -> None:
 
 
 def _demand(ctx: "Context[Any, Any]", author: str, level: Level) -> None:
+    with _sentences(ctx):
+        _principal(ctx).demand(author, level)
+
+
+def _principal(ctx: "Context[Any, Any]") -> Principal:
     request = ctx.request_context.request
     if request is None:
         raise ToolError("Nobody said who asks.")
-    with _sentences():
-        principal_of(request).demand(author, level)
+    return principal_of(request)
 
 
 @contextmanager
-def _sentences() -> Iterator[None]:
+def _sentences(ctx: "Context[Any, Any]") -> Iterator[None]:
     """What is wrong as the agent is told it: the project's own sentence."""
     try:
         yield
     except TwinError as error:
-        raise ToolError(str(error)) from error
+        raise ToolError(_principal(ctx).told(str(error))) from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])

@@ -20,7 +20,7 @@ from twin_assets.core.errors import (
     VectorIndexError,
 )
 from twin_serving.models import NoApprovedModelError
-from twin_serving.permission import NotPermittedError
+from twin_serving.permission import PRINCIPAL, NotPermittedError, Principal
 
 # First match wins: subclasses stand before their bases.
 STATUS: tuple[tuple[type[TwinError], int], ...] = (
@@ -54,17 +54,23 @@ def error_body(message: str, status: int, parameter: str | None = None) -> dict[
     return {"error": {"message": message, "type": kind, "param": parameter, "code": status}}
 
 
+def _told(request: Request, sentence: str) -> str:
+    principal = request.scope.get(PRINCIPAL)
+    return principal.told(sentence) if isinstance(principal, Principal) else sentence
+
+
 def add_error_answers(app: FastAPI) -> None:
     """Make every error of the app leave in that form."""
 
     @app.exception_handler(TwinError)
-    async def ours(_: Request, error: TwinError) -> JSONResponse:
+    async def ours(request: Request, error: TwinError) -> JSONResponse:
         status = status_of(error)
-        return JSONResponse(error_body(str(error), status), status)
+        return JSONResponse(error_body(_told(request, str(error)), status), status)
 
     @app.exception_handler(StarletteHTTPException)
-    async def http(_: Request, error: HTTPException) -> JSONResponse:
-        return JSONResponse(error_body(str(error.detail), error.status_code), error.status_code, error.headers)
+    async def http(request: Request, error: HTTPException) -> JSONResponse:
+        body = error_body(_told(request, str(error.detail)), error.status_code)
+        return JSONResponse(body, error.status_code, error.headers)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:

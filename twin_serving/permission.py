@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import secrets
 import time
 from collections.abc import Mapping
@@ -19,10 +20,10 @@ READ = frozenset({"/v1/search"})
 WRITE = frozenset({"/v1/chat/completions", "/v1/compose", "/v1/feedback"})
 # Requests that concern no author: lists name those alone that may be seen, and /mcp weighs each call of a tool.
 # What is not among them (/metrics, /info, and whatever comes to be) is for keys of all authors.
-GENERAL = frozenset(
-    {"/", "/v1/twins", "/v1/models", "/v1/platforms", "/mcp", "/docs", "/redoc", "/openapi.json"}
-)
+GENERAL = frozenset({"/", "/v1/twins", "/v1/models", "/v1/platforms", "/mcp", "/docs", "/redoc", "/openapi.json"})
 PRINCIPAL = "twin.principal"
+# What a sentence about an unknown author says of those there are.
+KNOWN = re.compile(r" \(known: [^)]*\)")
 
 
 class NotPermittedError(TwinError):
@@ -39,6 +40,10 @@ class Principal:
     def may_see(self, author: str) -> bool:
         """Whether this author may be named to who asks."""
         return self.client is None or self.client.may_see(author)
+
+    def told(self, sentence: str) -> str:
+        """A sentence as who asks may read it: without the names of other authors."""
+        return sentence if self.client is None else KNOWN.sub("", sentence)
 
     def demand(self, author: str, level: Level) -> None:
         """Raise NotPermittedError unless who asks may do this for this author."""

@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 COMPOSE, CHAT, GENERATION = "compose", "chat", "generation"
 QUEUE = 1000
 # What comes within so many seconds is written together: a commit costs the same for one row and for a hundred.
-GATHER_SECONDS, MOST_TOGETHER = 1.0, 200
+GATHER_SECONDS, MOST_TOGETHER = 2.0, 200
 CLOSE_SECONDS = 10.0
 # Of the passages a draft draws on, so many say how well retrieval did.
 BEST_PASSAGES = 3

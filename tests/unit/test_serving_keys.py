@@ -148,7 +148,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, TestClient, d
     for name in ("ann", "ben"):
         workspace.authors.save(Author(id=name, name=name.title()))
     store = ClientStore(workspace.settings.clients_file)
-    keys = {level: store.add(level, ["ann"], level, 0)[1] for level in LEVELS}
+    keys = {level: store.add(level, ["ann", "cy"], level, 0)[1] for level in LEVELS}
     keys["all"] = store.add("all", ["*"], "read", 0)[1]
     app = create_server(workspace.settings).app
     # No context: it would wait for workers.
@@ -209,6 +209,15 @@ def test_without_a_key_nothing_but_health_answers(served: Any) -> None:
     for method, path in _operations(app):
         if path not in OPEN_PATHS and method != "HEAD":
             assert _ask(client, method, path, "ann", "wrong").status_code == 401, f"{method} {path}"
+
+
+def test_who_asks_for_one_who_is_not_there_hears_of_nobody_else(served: Any) -> None:
+    _, client, keys = served
+    for path in ("/v1/twins/cy", "/v1/twins/cy/voice", "/v1/twins/cy/monitoring"):
+        answer = client.get(path, headers={"X-API-Key": keys["read"]})
+        assert answer.status_code == 404
+        assert "There is no author 'cy'" in answer.json()["error"]["message"]
+        assert "ben" not in answer.text
 
 
 def test_lists_name_permitted_authors_only(served: Any) -> None:
