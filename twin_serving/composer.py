@@ -23,6 +23,7 @@ from twin_serving.judging import Draft, judged
 from twin_serving.library import EmbeddingMemory, Libraries
 from twin_serving.links import LinkMemory, LinkText
 from twin_serving.material import LISTED, SEARCH, SEARCHED, Material
+from twin_serving.metrics import retrieval
 from twin_serving.ranking import ranked
 from twin_serving.schemas import ComposeRequest
 from twin_serving.tracing import Trace, Tracer
@@ -90,7 +91,7 @@ class Composer:
             links = self.links.read(request.links)
         yield from (("link", link.to_dict()) for link in links)
         yield _step("retrieval", f"Looking for what {author.name} has written on it")
-        with trace.step("retrieval"):
+        with trace.step("retrieval"), retrieval():
             material = self._gather(request, links)
             index_version = self.workspace.index.version(author.id)
         sources = [hit.to_dict() for hit in material.hits[:LISTED]]

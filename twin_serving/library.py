@@ -15,6 +15,7 @@ from twin_assets.core.errors import TwinError
 from twin_assets.core.workspace import Workspace
 from twin_serving.assemble import PostStyle
 from twin_serving.evidence import Embed
+from twin_serving.metrics import count_cache
 from twin_serving.novelty import Copied, PublishedRuns
 from twin_serving.passages import OwnDocument
 
@@ -81,6 +82,7 @@ class EmbeddingMemory:
         with self._lock:
             found = {key: self._kept[self._rows[key]].copy() for key in keys if key in self._rows}
         missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in found}
+        count_cache("embeddings", not missing)
         if missing:
             vectors = self._embed(list(missing.values())).astype(np.float16)
             found |= dict(zip(missing, vectors, strict=True))

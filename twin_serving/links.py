@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from twin_assets.core.errors import FetchError, SourceError
+from twin_serving.metrics import count_cache
 
 if TYPE_CHECKING:
     from twin_assets.core.web import WebClient
@@ -73,6 +74,8 @@ class LinkMemory:
                 url: text for url, (until, text) in self._kept.items() if url in wanted and until > time.monotonic()
             }
         missing = [url for url in wanted if url not in known]
+        for url in wanted:
+            count_cache("links", url in known)
         if missing:
             with self._open_web() as web:
                 found = read_links(missing, web)

@@ -128,11 +128,16 @@ def _quoting(lake: Lake, author: str, table: str, quotes: Quotes) -> list[str]:
     key = QUOTING[table]
     columns = [name for name, kind in TABLES[table].items() if kind == pl.String and name != "author"]
     rows = lake.read(table, author, columns=columns)
-    drafts = set(_quoting(lake, author, "drafts", quotes)) if table in OF_A_DRAFT else set()
+    drafts = set(_quoting(lake, author, "drafts", quotes)) if table in (*OF_A_DRAFT, "compositions") else set()
+    # A composition is its drafts once more, as JSON, which writes quotation marks in another way.
+    made = lake.read("drafts", author, columns=["trace_id"], where=pl.col("draft_id").is_in(list(drafts)))
+    composed = set(made["trace_id"]) if table == "compositions" else set()
     return [
         row[key]
         for row in rows.iter_rows(named=True)
-        if row.get("draft_id") in drafts or any(quotes(value) for value in row.values() if value)
+        if row.get("draft_id") in drafts
+        or row.get("trace_id") in composed
+        or any(quotes(value) for value in row.values() if value)
     ]
 
 

@@ -1,0 +1,63 @@
+"""What was composed is kept, listed, found again and forgotten."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from twin_assets.core.authors import Author
+from twin_assets.core.errors import InputError
+from twin_assets.core.forgetting_traces import Quotes, doomed
+from twin_assets.core.workspace import Workspace
+from twin_serving.history import UnknownCompositionError, composition, compositions, keep_composition, keep_feedback
+from twin_serving.schemas import FeedbackRequest
+
+START = datetime(2026, 5, 1, tzinfo=UTC)
+SENTENCE = 'She said "we ship small changes every day" and left the room.'
+
+
+def answer(number: int, text: str, document: str = "") -> dict[str, Any]:
+    draft = {
+        "draft_id": f"d{number}", "kind": "assembled", "text": text, "sentences": [], "scores": {},
+        "nearest": {"document_id": document} if document else None,
+    }  # fmt: skip
+    return {
+        "author": "ada", "format": "post", "prompt": f"Write {number}", "request": {"length": "short"},
+        "created_at": (START + timedelta(hours=number)).isoformat(), "trace_id": f"t{number}", "index_version": "i",
+        "model_version": None, "dataset_version": None, "links": [], "drafts": [draft],
+    }  # fmt: skip
+
+
+@pytest.fixture
+def kept(workspace: Workspace) -> Workspace:
+    workspace.authors.save(Author(id="ada", name="Ada"))
+    for number, text in enumerate(["Plain.\n\nWords.", f"As I wrote: {SENTENCE}", "Other words."]):
+        keep_composition(workspace, answer(number, text, document="doc7" if number == 2 else ""))
+    return workspace
+
+
+def test_they_are_listed_newest_first_and_by_pages(kept: Workspace) -> None:
+    listed = compositions(kept, "ada", 2, None)
+    assert [row["trace_id"] for row in listed] == ["t2", "t1"]
+    older = compositions(kept, "ada", 2, datetime.fromisoformat(listed[-1]["created_at"]))
+    assert [(row["trace_id"], row["beginning"], row["drafts"]) for row in older] == [("t0", "Plain. Words.", 1)]
+
+
+def test_one_is_as_it_was_with_the_latest_of_each_kind_of_feedback(kept: Workspace) -> None:
+    again = composition(kept, "ada", "t0")
+    assert again["drafts"][0].pop("feedback") is None
+    assert again == answer(0, "Plain.\n\nWords.")
+    for said in ({"rating": 2, "comment": "No."}, {"rating": 5}, {"chosen": True}):
+        keep_feedback(kept, FeedbackRequest(author="ada", draft_id="d0", **said))
+    (draft,) = composition(kept, "ada", "t0")["drafts"]
+    assert draft["feedback"] == {"rating": 5, "edited_text": None, "comment": "No.", "chosen": True}
+    with pytest.raises(UnknownCompositionError, match="no composition 't9'"):
+        composition(kept, "ada", "t9")
+    with pytest.raises(InputError, match="says nothing"):
+        keep_feedback(kept, FeedbackRequest(author="ada", draft_id="d0"))
+
+
+def test_forgetting_finds_those_that_quote_or_name_a_document(kept: Workspace) -> None:
+    quotes = Quotes(["doc7"], [SENTENCE], ["Nothing else."], [])
+    key, found = doomed(kept.lake, "ada", "compositions", ["doc7"], quotes)
+    assert (key, sorted(found)) == ("trace_id", ["t1", "t2"])
