@@ -12,6 +12,7 @@ from twin_assets.core.errors import ConfigurationError, ModelError
 from twin_assets.core.training import train as training
 from twin_assets.core.training.experiments import CRITERION, combinations, experiments, sweep
 from twin_assets.core.training.launch import run, write_job
+from twin_assets.core.training.recipes import changed
 from twin_assets.core.workspace import Workspace
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -58,20 +59,45 @@ def test_grids_are_checked():
         combinations({"rank": list(range(65))})
 
 
-def test_two_processes_train_as_one(tiny_base, tmp_path):
+def test_two_processes_train_as_one_and_go_on_within_an_epoch(tiny_base, tmp_path):
     from safetensors.numpy import load_file
 
     from twin_assets.core.training.sft import fine_tune
 
     alone = fine_tune(tiny_base, "tiny", AUTHOR.name, posts_dataset(), QUICK, tmp_path / "alone")
-    write_job(tmp_path / "two", tiny_base, "tiny", AUTHOR.name, posts_dataset(), QUICK, None)
-    stages = []
-    metrics = run(ROOT / "deploy" / "accelerate" / "cpu.yaml", tmp_path / "two", lambda *told: stages.append(told))
-    assert metrics["training_steps"] == alone["training_steps"], "a step is of as many examples"
-    assert stages[-1] == ("fine-tuning", 1.0)
+    recipe = changed(QUICK, {"checkpoint_steps": 3})
+    write_job(tmp_path / "two", tiny_base, "tiny", AUTHOR.name, posts_dataset(), recipe, None)
+    launcher, stages = ROOT / "deploy" / "accelerate" / "cpu.yaml", []
+
+    def stop(*told: object) -> None:
+        stages.append(told)
+        if len(stages) == 7:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(launcher, tmp_path / "two", stop)
+    assert not _processes_on(tmp_path / "two"), "nobody trains on"
+    again = []
+    metrics = run(launcher, tmp_path / "two", lambda *told: again.append(told))
+    assert len(again) < 8 - 3, "it went on from a checkpoint"
+    assert metrics["training_steps"] == alone["training_steps"] == 8, "a step is of as many examples"
+    assert again[-1] == ("fine-tuning", 1.0)
     weights = load_file(tmp_path / "two" / "adapter" / "adapter_model.safetensors")
     assert weights.keys() == load_file(tmp_path / "alone" / "adapter" / "adapter_model.safetensors").keys()
     assert metrics["validation_loss"] == pytest.approx(alone["validation_loss"], abs=0.02)
+
+
+def _processes_on(folder: Path) -> list[str]:
+    """Command lines of processes that were given a folder."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            line = place.read_bytes().decode("utf-8", "replace")
+        except OSError:  # it has ended meanwhile
+            continue
+        if str(folder) in line:
+            found.append(line)
+    return found
 
 
 def test_a_fault_in_the_processes_is_told(tmp_path):

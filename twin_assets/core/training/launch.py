@@ -1,10 +1,13 @@
 """Training in several processes, on one machine or more, started by accelerate with a configuration of its own."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from threading import Thread
@@ -20,6 +23,7 @@ from twin_assets.settings import Settings
 Progress = Callable[[str, float], None]
 JOB, RESULT, FAULT = "job.json", "result.json", "fault.json"
 LINES = 20  # of what a failed launch said last
+ENDING_SECONDS = 5.0
 
 
 def fine_tune_in_processes(settings: Settings) -> Callable[..., dict[str, float]]:
@@ -75,9 +79,12 @@ def run(launcher: Path, folder: Path, progress: Progress | None = None) -> dict[
         (folder / name).unlink(missing_ok=True)
     command = [
         sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(launcher),
-        "--module", "twin_assets.core.training.worker", str(folder),
+        "--module", "twin_assets.core.training.worker", str(folder), str(os.getpid()),
     ]  # fmt: skip
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # In a group of their own: accelerate's launcher, when it is ended, leaves processes behind that train on.
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
     assert process.stdout is not None
     assert process.stderr is not None
     said: deque[str] = deque(maxlen=LINES)
@@ -90,15 +97,23 @@ def run(launcher: Path, folder: Path, progress: Progress | None = None) -> dict[
                 progress(told["stage"], told["share"])
         code = process.wait()
     finally:
-        if process.poll() is None:
-            process.terminate()
-            process.wait()
+        _end(process)
     reader.join()
     if (folder / FAULT).is_file():
         raise ModelError(json.loads((folder / FAULT).read_text(encoding="utf-8"))["message"])
     if code or not (folder / RESULT).is_file():
         raise ModelError(f"The training's processes ended with code {code}: {' '.join(said)[-1000:]}")
     return dict(json.loads((folder / RESULT).read_text(encoding="utf-8")))
+
+
+def _end(process: "subprocess.Popen[str]") -> None:
+    """End the launcher and every process it started, whatever state they are in."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(ENDING_SECONDS)
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def _keep(lines: IO[str], said: "deque[str]") -> None:

@@ -1,11 +1,14 @@
 """One process of a training in several: `accelerate launch --module twin_assets.core.training.worker FOLDER`.
 
 FOLDER holds the job that launch.write_job() laid down. On further machines the same command is run by hand, with
-their own --machine_rank and the folder on a shared disk.
+their own --machine_rank and the folder on a shared disk. A second argument is the process it ends with.
 """
 
 import json
+import os
 import sys
+import threading
+import time
 from pathlib import Path
 
 import polars as pl
@@ -45,5 +48,21 @@ def main(folder: Path) -> None:
     state.destroy_process_group()
 
 
+def end_with(parent: int) -> None:
+    """End this process when the one that asked for the training has gone, however it went."""
+
+    def watch() -> None:
+        while True:
+            try:
+                os.kill(parent, 0)
+            except ProcessLookupError:
+                os._exit(1)
+            time.sleep(2.0)
+
+    threading.Thread(target=watch, name="parent-watch", daemon=True).start()
+
+
 if __name__ == "__main__":
+    if len(sys.argv) > 2:
+        end_with(int(sys.argv[2]))
     main(Path(sys.argv[1]))
