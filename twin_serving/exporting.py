@@ -9,10 +9,14 @@ import threading
 from collections.abc import Callable
 from queue import SimpleQueue
 
-from twin_assets.core.serving_export import export_version
+from twin_assets.core.serving_export import drop_export, export_version
 from twin_assets.core.workspace import Workspace
 
 logger = logging.getLogger(__name__)
+
+# Exports are as large as the base: that which serves is kept, and that which a rollback would serve again.
+KEPT = 2
+LOOKED_AT = 6  # decisions back, for exports that are not needed any more
 
 
 class Exporter:
@@ -52,5 +56,11 @@ class Exporter:
                     logger.warning("%s@%s is served by the %s engine: %s", author, number, found.engine, found.reason)
                 if found is not None and found.engine == "onnx":
                     self._exported(author, number)
+                self._drop_earlier(author)
             except Exception as error:  # the reference goes on serving
                 logger.warning("%s@%s is served by the reference engine: %s", author, number, error)
+
+    def _drop_earlier(self, author: str) -> None:
+        history = self.workspace.registry.history(author)
+        for version in set(history[-LOOKED_AT:]) - set(history[-KEPT:]):
+            drop_export(self.workspace, author, version)

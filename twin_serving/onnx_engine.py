@@ -202,8 +202,10 @@ class OnnxEngines:
         version = adapter.parent
         export = read_export(version)
         with self._lock:
+            for gone in [each for each in self.models if not (each / FOLDER / GRAPH).is_file()]:
+                del self.models[gone]  # withdrawn, or forgotten
             if export is None or export.engine != "onnx":
-                self.models.pop(version, None)  # deleted, or refused since
+                self.models.pop(version, None)
                 return None
             model = self.models.get(version)
             if model is not None and model.export == export:

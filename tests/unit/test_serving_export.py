@@ -148,7 +148,7 @@ def test_what_cannot_be_exported_is_kept_with_its_reason(deployed: Workspace, mo
 
 
 def test_without_held_out_texts_or_files_it_raises_and_the_exporter_goes_on(
-    deployed: Workspace, monkeypatch: pytest.MonkeyPatch
+    deployed: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     exported: list[tuple[str, str]] = []
     exporter = Exporter(deployed, lambda *version: exported.append(version))
@@ -164,11 +164,19 @@ def test_without_held_out_texts_or_files_it_raises_and_the_exporter_goes_on(
         return made
 
     monkeypatch.setattr("twin_serving.exporting.export_version", export)
-    deployed.registry.approve("ann", "2", "test", by="test")
-    for version in ("2", "1", "2"):
+    register(deployed.registry, "ann", tmp_path / "made", "f3", dataset_delta_version=0)
+    for version in ("1", "2", "1", "2", "3"):
+        deployed.registry.approve("ann", version, "test", by="test")
+    folders = {version: deployed.registry.folder("ann", version) / FOLDER for version in ("1", "2", "3")}
+    for folder in folders.values():
+        folder.mkdir()
+    for version in ("3", "1", "3"):
         exporter.offer("ann", version)
-    until(lambda: bool(exported))
-    assert (asked, exported) == (["2", "2"], [("ann", "2")])
+    until(lambda: not folders["1"].exists())
+    # The first try failed, 1 does not serve; what serves and what a rollback would serve keep theirs.
+    assert (asked, exported) == (["3", "3"], [("ann", "3")])
+    assert folders["2"].exists()
+    assert folders["3"].exists()
     exporter.stop()
 
 

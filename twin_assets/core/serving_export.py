@@ -98,12 +98,28 @@ def engine_of(workspace: "Workspace", version: "ModelVersion") -> dict[str, obje
 def export_version(workspace: "Workspace", version: "ModelVersion", stopped: Stopped = lambda: False) -> Export | None:
     """Export a version where that was not done yet, and say what became of it; None where `stopped()` became true.
 
-    Raises TwinError where the version's files, or what it is measured on, cannot be read.
+    One at a time on a machine: two at once might not have the memory that each found free. Raises TwinError where the
+    version's files, or what it is measured on, cannot be read.
     """
-    from twin_assets.core.training.loading import base_folder
+    from filelock import FileLock
 
     folder = workspace.registry.folder(version.author, version.version)
     known = read_export(folder)
+    if known is not None and not known.passing:
+        return known
+    with FileLock(workspace.settings.models_folder / "export.lock"):
+        return _exported(workspace, version, folder, stopped)
+
+
+def drop_export(workspace: "Workspace", author: str, version: str) -> None:
+    """Delete a version's export; it is made again should the version serve again."""
+    shutil.rmtree(workspace.registry.folder(author, version) / FOLDER, ignore_errors=True)
+
+
+def _exported(workspace: "Workspace", version: "ModelVersion", folder: Path, stopped: Stopped) -> Export | None:
+    from twin_assets.core.training.loading import base_folder
+
+    known = read_export(folder)  # which another process may have made meanwhile
     if known is not None and not known.passing:
         return known
     for left in folder.glob(f".{FOLDER}-*"):  # by a process that was killed
