@@ -157,7 +157,7 @@ _SELF = re.compile(
     re.IGNORECASE,
 )
 _LABEL = re.compile(
-    r"^\W*(?:results?|grade|update|updated|edit|note|warning|disclaimer|caveat|credits?|source|photo|image|figure|table|discussion|goal)\s*\d*\s*:",
+    r"^\W*(?:results?|grade|nb|ps|update|updated|edit|note|warning|disclaimer|caveat|credits?|source|photo|image|figure|table|discussion|goal)\s*\d*\s*:",
     re.IGNORECASE | re.MULTILINE,
 )
 _RELATIVE_TIME = re.compile(

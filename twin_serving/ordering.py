@@ -30,7 +30,7 @@ SPINES, SPINE_RUNS, SUPPORTS, ENDINGS = 6, 3, 6, 3
 NEAR_TOP = 0.75
 LONGEST_ENDING = 260
 # The first passage of a reply, and all of it, must be this like what is answered.
-LEAST_ANSWER, LEAST_REPLY = 0.45, 0.5
+LEAST_ANSWER, LEAST_REPLY = 0.4, 0.42
 SHORTEST, LONGEST = 0.3, 1.5
 # A second run must be this near to the spine (unrelated posts of one author: 0.15; two takes of one thing: 0.8).
 NEAR_SUPPORT, TOO_NEAR = 0.53, 0.8
@@ -38,6 +38,11 @@ NEAR_SUPPORT, TOO_NEAR = 0.53, 0.8
 NEAR_ENDING, NEAR_OWN_ENDING = 0.6, 0.45
 
 _NUMBER = re.compile(r"\d[\d.,]*\d")
+_OPINION = re.compile(
+    r"\b(?:I (?:think|believe|find|prefer|recommend|love|like|would)|I['’]d (?!like)|should|best|worst|"
+    r"if you|when you)\b",
+    re.IGNORECASE,
+)
 _NAME = re.compile(r"\b[a-z]*[A-Z]\w*[A-Z]\w*\b|(?<=[a-z,] )[A-Z][a-z]{2,}")
 
 
@@ -129,8 +134,10 @@ def _as_spine(item: Scored, bounds: Bounds) -> float:
     start += 0.1 * (not item.run.opens and manner(item.run.text)[1] == "past")
     long = 0.05 * (len(first.lines[0][0].text) > 180)
     begins = 0.5 if bounds.answers else 0.15
-    if bounds.answers:  # a question is no answer
-        start = 0.2 * first.lines[0][0].text.endswith("?")
+    if bounds.answers:  # a question is no answer, nor is a story or a list; what somebody thinks is
+        begins_with = first.lines[0][0].text
+        start = 0.2 * begins_with.endswith("?") + 0.1 * (len(first.lines) > 1)
+        start += 0.08 * (manner(item.run.text)[1] == "past") - 0.05 * bool(_OPINION.search(begins_with))
     return (1 - begins) * item.likeness + begins * item.first - 0.3 * first.flaw - 0.3 * item.run.leans - start - long
 
 
