@@ -91,11 +91,13 @@ def show_drafts(answer: dict[str, Any]) -> None:
         for sentence in draft["sentences"]:
             body.stylize(MARKS.get(sentence["status"], ""), sentence["start"], sentence["end"])
         title = {"assembled": "Assembled from the author's own sentences", "model": "Model's draft"}[draft["kind"]]
-        console.print(Panel(body, title=title, title_align="left"))
+        console.print(Panel(body, title=f"{draft['rank']}. {title}", title_align="left"))
         if draft["notice"]:
             console.print(Text(draft["notice"], style="yellow"))
-        scores = ", ".join(f"{name} {value}" for name, value in draft["scores"].items() if value is not None)
-        console.print(f"scores: {scores}", highlight=False)
+        numbers = {name: value for name, value in draft["scores"].items() if isinstance(value, int | float)}
+        console.print(f"scores: {', '.join(f'{name} {value}' for name, value in numbers.items())}", highlight=False)
+        for said in [*draft["reasons"], *(problem for problem in draft["problems"] if problem not in draft["reasons"])]:
+            console.print(Text(f"  {said}"))
         for sentence in draft["sentences"]:
             support = sentence["support"][0] if sentence["support"] else None
             where = f"{support['title'] or support['kind']} {support['url']}" if support else "no source"

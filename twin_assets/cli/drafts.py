@@ -13,11 +13,24 @@ def compose(
     author: AuthorArgument,
     prompt: Annotated[str, typer.Argument(help="What the post is to be about.")],
     link: Annotated[list[str] | None, typer.Option(help="A page to draw on. Repeatable.")] = None,
+    form: Annotated[
+        str, typer.Option("--format", help="linkedin_post, thread, instagram_caption, article, reply or post.")
+    ] = "linkedin_post",
+    reply_to: Annotated[str | None, typer.Option(help="The text that a reply answers.")] = None,
+    length: Annotated[str, typer.Option(help="short, usual or long.")] = "usual",
+    tone: Annotated[str | None, typer.Option(help="How it is to sound.")] = None,
+    audience: Annotated[str | None, typer.Option(help="Whom it is for.")] = None,
+    call_to_action: Annotated[str | None, typer.Option(help="What it is to ask of the reader.")] = None,
+    language: Annotated[str | None, typer.Option(help="ISO 639-1 code.")] = None,
+    variants: Annotated[int, typer.Option(min=1, max=4, help="Drafts of each kind.")] = 1,
     as_json: Json = False,
 ) -> None:
-    """Draft a LinkedIn post: assembled from the author's own sentences, and by the approved model if there is one."""
+    """Draft a text: assembled from the author's own sentences, and by the approved model if there is one."""
     with client_of_serving() as client:
-        drafted = client.compose(author, prompt, links=link or [])
+        drafted = client.compose(
+            author, prompt, links=link or [], format=form, reply_to=reply_to, length=length, tone=tone,
+            audience=audience, call_to_action=call_to_action, language=language, variants=variants,
+        )  # fmt: skip
     from twin_assets.progress import show_drafts
 
     answer(drafted, as_json, show_drafts)
