@@ -104,7 +104,7 @@ def preflight(
 def _line(row: dict[str, Any]) -> dict[str, Any]:
     """A training in a line that fits a terminal; --json has everything."""
     return {
-        "data": row["dataset_version"][:6], "base": str(row["base_model"]).rstrip("/").rsplit("/", 1)[-1],
+        "data": row["dataset_version"][:4], "base": str(row["base_model"]).rstrip("/").rsplit("/", 1)[-1],
         "method": f"{row['method']} {row['rank']}", "rate": f"{float(row['learning_rate'] or 0):g}",
         "valid.": _short(row["validation_loss"]), "test": _short(row["held_out_loss"]), "steps": _short(row["steps"]),
         "version": row["version"], "status": row["status"],
