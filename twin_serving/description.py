@@ -36,7 +36,18 @@ ERROR = {
         }
     },
 }
-STREAMED = ("/v1/compose", "/v1/chat/completions")
+# What each server-sent event of a stream is; its data is JSON.
+STREAMED: dict[str, dict[str, Any]] = {
+    "/v1/compose": {
+        "type": "object",
+        "required": ["event", "data"],
+        "properties": {
+            "event": {"enum": ["step", "link", "sources", "start", "text", "draft", "done", "error"]},
+            "data": {"type": "string"},
+        },
+    },
+    "/v1/chat/completions": {"type": "object", "required": ["data"], "properties": {"data": {"type": "string"}}},
+}
 OPEN = ("/health", "/ready")
 
 
@@ -76,7 +87,7 @@ def _described(app: FastAPI) -> dict[str, Any]:
             if path not in OPEN:
                 operation["security"] = [{"bearer": []}, {"header": []}]
             if path in STREAMED and "200" in answers:
-                events = {"text/event-stream": {"schema": {"type": "string"}}}
+                events = {"text/event-stream": {"schema": STREAMED[path]}}
                 answers["200"]["content"] = {**answers["200"].get("content", {}), **events}
                 answers["200"]["content"].setdefault("application/json", {"schema": {"type": "object"}})
     return found
