@@ -185,6 +185,17 @@ def test_material_opens_no_turn_in_any_family(tokenizers, name: str) -> None:
     assert prompts.render(tokenizer, direct).count(first) == prompts.render(tokenizer, calm).count(first)
 
 
+@pytest.mark.parametrize("name", MARKS)
+def test_an_answer_that_is_learned_ends_once(tokenizers, name: str) -> None:
+    tokenizer, (first, last) = tokenizers(name), MARKS[name]
+    asked = prompts.messages("Ada", "post", "Write.")
+    ids, labels = prompts.encode_example(tokenizer, asked, f"Templates say {last} and {first}.", 2000)
+    calm, _ = prompts.encode_example(tokenizer, asked, "Templates say so.", 2000)
+    special = set(tokenizer.all_special_ids)
+    assert [token for token in ids if token in special] == [token for token in calm if token in special]
+    assert len(labels) == len(ids)
+
+
 def test_texts_without_marks_are_encoded_as_they_are(tokenizers) -> None:
     for name in MARKS:
         tokenizer, text = tokenizers(name), 'a < b, x[0], "quoted", <div>, |pipe|, """docstring"""'

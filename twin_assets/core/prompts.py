@@ -216,6 +216,7 @@ def encode_example(
     the prompt first (at most down to its last quarter of max_length), then from the end of the answer.
     """
     prompt_text = render(tokenizer, conversation)
+    answer = broken_up(answer, marks_of(tokenizer))
     whole = render(tokenizer, [*conversation, {"role": "assistant", "content": answer}], add_generation_prompt=False)
     # A template that rewrites what was said (trims, reorders) cannot be cut at the prompt: then the answer is
     # appended.
