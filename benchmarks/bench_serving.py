@@ -73,10 +73,10 @@ def sequential(base: Base, adapters: Sequence[Path | None], tokens: int) -> floa
     from twin_assets.core.prompts import encode_prompt
 
     ids = torch.tensor([encode_prompt(base.tokenizer, conversation(LONG))])
-    names = [None if adapter is None else base.adapters[str(adapter.resolve())].name for adapter in adapters]
+    loaded = [None if adapter is None else base.adapters[str(adapter.resolve())] for adapter in adapters]
     start = time.perf_counter()
-    for name in names:
-        base._set_adapters([name])
+    for adapter in loaded:
+        base.use([adapter])
         with torch.inference_mode():
             base.model.generate(
                 input_ids=ids, attention_mask=torch.ones_like(ids), max_new_tokens=tokens, min_new_tokens=tokens,

@@ -45,18 +45,6 @@ def end_tokens(model: Any, tokenizer: Any) -> set[int]:
     return {int(token) for token in ends | {tokenizer.eos_token_id} if token is not None}
 
 
-def mixes(config: Any) -> bool:
-    """Whether PEFT can compute this adapter beside others in one batch: plain LoRA on linear layers."""
-    return (
-        str(getattr(config.peft_type, "value", config.peft_type)) == "LORA"
-        and not config.use_dora
-        and config.bias == "none"
-        and not config.modules_to_save
-        and not getattr(config, "trainable_token_indices", None)
-        and not getattr(config, "target_parameters", None)
-    )
-
-
 def load_base(folder: Path, device: str) -> tuple[Any, Any]:
     """(tokenizer, model) of a base. Raises ModelError."""
     from transformers import AutoModelForCausalLM, AutoTokenizer

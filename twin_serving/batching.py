@@ -25,18 +25,18 @@ PREFILL_TOKENS = 1024
 IDLE_SECONDS = 5.0
 
 # (tokens, mask, positions, cache, adapter of each row) to the scores of the token after each row's last.
-Forward = Callable[[Any, Any, Any, Any, Sequence[str | None]], Any]
+Forward = Callable[[Any, Any, Any, Any, Sequence[Any]], Any]
 
 
 @dataclass(eq=False)
 class Row:
-    """One generation. key: rows with equal keys may share a batch; adapter: its name inside the model."""
+    """One generation. key: rows with equal keys may share a batch; adapter: what the engine knows of it."""
 
     prompt: list[int]
     limit: int
     ends: Collection[int]
     generation: Generation
-    adapter: str | None
+    adapter: Any
     key: Hashable
     cancelled: bool = False
     last: int = 0

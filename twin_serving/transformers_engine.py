@@ -1,4 +1,4 @@
-"""The reference engine: transformers and PEFT. Right for every family, with adapters of many authors in one batch.
+"""The reference engine: transformers. Right for every family, with adapters of many authors in one batch.
 
 A base model is loaded once; adapters are loaded on demand and leave, least recently used first, when together they are
 larger than allowed. One that is in use never leaves.
@@ -16,23 +16,23 @@ from pathlib import Path
 from typing import Any
 
 from twin_assets.core.errors import ModelError
-from twin_serving.base_models import can_batch, end_tokens, forward_arguments, load_base, mixes
+from twin_serving.base_models import can_batch, end_tokens, forward_arguments, load_base
 from twin_serving.batching import Batch, Decoder, Row
 from twin_serving.generating import generated
+from twin_serving.lora import LoraLayers, LoraWeights, linear_layers, read_lora
+from twin_serving.peft_adapters import PeftAdapters
 from twin_serving.streaming import Generation, Piece, first_line, pieces, room_for
 
 ADAPTER_BYTES = 1_000_000_000
-BASE = "__base__"  # PEFT's name for rows without an adapter
-CHANGED = ""  # no adapter's name: which adapters are set, and whether any is used, has to be set anew
 
 
 @dataclass(eq=False)
 class Adapter:
-    """A loaded adapter. mixes: it may share a batch with other adapters; users: generations that need it now."""
+    """A loaded adapter. weights: a plain LoRA's, which shares batches with others; users: generations that need it."""
 
     name: str
     size: int
-    mixes: bool
+    weights: LoraWeights | None
     users: int = 0
 
 
@@ -47,17 +47,20 @@ class Base:
         self.adapter_bytes = adapter_bytes
         self.adapters: OrderedDict[str, Adapter] = OrderedDict()
         self.tokenizer, model = load_base(folder, self.device)
-        self.model: Any = model
         self.ends = end_tokens(model, self.tokenizer)
+        self.dtype = model.dtype
         self._lock = threading.RLock()
         self._names = itertools.count()
-        self._wrapped = False  # whether PEFT's wrapper is around the model
-        # The adapter that is set for rows that all have the same; None: none is used; BASE: each row's own.
-        self._active: str | None = None
-        self._row_adapters: list[str] | None = None  # while rows of different adapters are computed: each row's
-        self._hooked: set[int] = set()
+        self._linear = linear_layers(model)
+        self._lora: LoraLayers | None = None
+        self._peft = PeftAdapters(model)
         self._arguments = forward_arguments(model)
         self.decoder = Decoder(lambda: Batch(self._forward, self.device)) if can_batch(model) else None
+
+    @property
+    def model(self) -> Any:
+        """The model, with PEFT's wrapper where an adapter needs that."""
+        return self._peft.model
 
     @property
     def context(self) -> int:
@@ -79,7 +82,7 @@ class Base:
             adapter = self.adapters.get(key)
             if adapter is None:
                 start = time.perf_counter()
-                adapter = self._alone(lambda: self._load_adapter(folder))
+                adapter = self.load(folder)
                 seconds = time.perf_counter() - start
                 self.adapters[key] = adapter
             self.adapters.move_to_end(key)
@@ -98,63 +101,34 @@ class Base:
                 return
             if adapter.users == 0:
                 del self.adapters[key]
-                self._alone(partial(self._delete_adapter, adapter.name))
+                if adapter.weights is None:
+                    self._alone(partial(self._peft.delete, adapter.name))
 
     def _alone(self, change: Callable[[], Any]) -> Any:
         """Change the model while nothing is computed with it."""
         return change() if self.decoder is None else self.decoder.call(change)
 
-    def _load_adapter(self, folder: Path) -> Adapter:
-        from peft import PeftModel
-
+    def load(self, folder: Path) -> Adapter:
+        """The adapter in the folder. Raises ModelError."""
         if not (folder / "adapter_model.safetensors").is_file():
             raise ModelError(f"There is no adapter_model.safetensors in {folder}; train this version again.")
         name = f"adapter{next(self._names)}"
-        # In the base's own precision, and without drawing the random weights that the file's replace.
-        options: dict[str, Any] = {"adapter_name": name, "autocast_adapter_dtype": False, "low_cpu_mem_usage": True}
         try:
-            if not self._wrapped:
-                self.model = PeftModel.from_pretrained(self.model, str(folder), **options).eval()
-                self._wrapped = True
-            else:
-                self.model.load_adapter(str(folder), **options)
+            weights = read_lora(folder, self._linear, self.dtype, self.device)
+            if weights is None:
+                return Adapter(name, self._alone(lambda: self._peft.load(folder, name)), None)
         except (OSError, ValueError, RuntimeError, KeyError) as error:
             raise ModelError(
                 f"The adapter in {folder} does not fit its base model ({first_line(error)}); train it again."
             ) from error
-        self._active = CHANGED
-        self._hook()
-        size = sum(
-            weights.numel() * weights.element_size()
-            for path, weights in self.model.named_parameters()
-            if f".{name}." in path
-        )
-        return Adapter(name, size, mixes(self.model.peft_config[name]))
+        if self._lora is None:
+            self._lora = self._alone(lambda: LoraLayers(self._linear))
+        return Adapter(name, weights.size, weights)
 
-    def _hook(self) -> None:
-        """Tell every adapted layer each row's adapter, while there is more than one.
-
-        PEFT's own way puts hooks on all layers and takes them off again at every token, a fifth of the time.
-        """
-        from peft.tuners.lora import LoraLayer
-
-        def tell(_module: Any, arguments: Any, named: dict[str, Any]) -> tuple[Any, dict[str, Any]] | None:
-            return None if self._row_adapters is None else (arguments, {**named, "adapter_names": self._row_adapters})
-
-        adapted: list[Any] = [module for module in self.model.modules() if isinstance(module, LoraLayer)]
-        for module in adapted:
-            if id(module) not in self._hooked:
-                self._hooked.add(id(module))
-                module.register_forward_pre_hook(tell, with_kwargs=True)
-
-    def _delete_adapter(self, name: str) -> None:
-        self.model.delete_adapter(name)
-        self._active = CHANGED
-
-    def _forward(self, tokens: Any, mask: Any, positions: Any, cache: Any, adapters: Sequence[str | None]) -> Any:
+    def _forward(self, tokens: Any, mask: Any, positions: Any, cache: Any, adapters: Sequence[Adapter | None]) -> Any:
         """Scores of the token after each row's last, as the decoder asks for them."""
         arguments = dict(self._arguments)
-        self._set_adapters(adapters)
+        self.use(adapters)
         if "position_ids" in arguments:
             arguments["position_ids"] = positions
         output = self.model(
@@ -162,37 +136,26 @@ class Base:
         )
         return output.logits[:, -1]
 
-    def _set_adapters(self, adapters: Sequence[str | None]) -> None:
-        """Make the model compute with each row's adapter."""
-        self._row_adapters = None
-        if not self._wrapped:
-            return
-        if len(set(adapters)) > 1:
-            if self._active in (None, CHANGED):
-                self.model.base_model.enable_adapter_layers()
-                self._active = BASE
-            self._row_adapters = [BASE if name is None else name for name in adapters]
-            return
-        if adapters[0] != self._active:
-            if adapters[0] is None:
-                self.model.base_model.disable_adapter_layers()
-            else:
-                self.model.base_model.enable_adapter_layers()
-                # Not set_adapter's default: that would turn gradients on for the adapter.
-                self.model.set_adapter(adapters[0], inference_mode=True)
-            self._active = adapters[0]
+    def use(self, adapters: Sequence[Adapter | None]) -> None:
+        """Have the model compute with each row's adapter; one that is more than plain LoRA is every row's."""
+        first = adapters[0]
+        alone = first is not None and first.weights is None
+        self._peft.use(first.name if first is not None and alone else None)
+        if self._lora is not None:
+            self._lora.set([None if each is None else each.weights for each in adapters])
 
     def tokens(self, prompt: list[int], limit: int, generation: Generation, adapter: Adapter | None) -> Generator[int]:
         """The tokens that follow the prompt: decoded in a batch, or one generation after the other where none fits."""
-        name = None if adapter is None else adapter.name
         if self.decoder is None:
-            return self._one_by_one(prompt, limit, generation, name)
-        key = "mixed" if adapter is None or adapter.mixes else name
-        return self.decoder.tokens(Row(prompt, limit, self.ends, generation, name, key))
+            return self._one_by_one(prompt, limit, generation, adapter)
+        key = "mixed" if adapter is None or adapter.weights is not None else adapter.name
+        return self.decoder.tokens(Row(prompt, limit, self.ends, generation, adapter, key))
 
-    def _one_by_one(self, prompt: list[int], limit: int, generation: Generation, name: str | None) -> Generator[int]:
+    def _one_by_one(
+        self, prompt: list[int], limit: int, generation: Generation, adapter: Adapter | None
+    ) -> Generator[int]:
         with self._lock:
-            self._set_adapters([name])
+            self.use([adapter])
             yield from generated(self.model, self.tokenizer, self.ends, prompt, limit, generation)
 
 

@@ -12,7 +12,7 @@ from tests.serving_models import make_adapter, make_base
 from twin_assets.core.errors import ModelError
 from twin_serving.batching import Batch, Row, choose
 from twin_serving.streaming import Generation
-from twin_serving.transformers_engine import Base, TransformersEngine, TransformersEngines
+from twin_serving.transformers_engine import Adapter, Base, TransformersEngine, TransformersEngines
 
 GREEDY = Generation([], temperature=0.0)
 PROMPTS = [list(range(5, 12)), list(range(30, 53)), [40, 41, 42]]
@@ -54,7 +54,7 @@ def any_adapter(base: Path, folder: Path, seed: int, **options: object) -> Path:
     return folder
 
 
-def row(prompt: list[int], adapter: str | None, limit: int = TOKENS, generation: Generation = GREEDY) -> Row:
+def row(prompt: list[int], adapter: Adapter | None, limit: int = TOKENS, generation: Generation = GREEDY) -> Row:
     return Row(prompt, limit, (), generation, adapter, "mixed")
 
 
@@ -75,9 +75,12 @@ def test_rows_that_join_and_leave_a_mixed_batch_write_what_they_write_alone(mode
     adapters = [any_adapter(folder, tmp_path / str(seed), seed) for seed in (1, 2)]
     base = Base(folder)
     assert base.decoder is not None
-    names = [base._load_adapter(adapter).name for adapter in adapters]
-    first, third, second = (row(prompt, name) for prompt, name in zip(PROMPTS, [names[0], None, names[1]], strict=True))
-    short = row(PROMPTS[0], names[1], limit=5)
+    loaded = [base.load(adapter) for adapter in adapters]
+    assert all(each.weights is not None for each in loaded)
+    first, third, second = (
+        row(prompt, name) for prompt, name in zip(PROMPTS, [loaded[0], None, loaded[1]], strict=True)
+    )
+    short = row(PROMPTS[0], loaded[1], limit=5)
     rows = [first, second, short, third]
     batch = Batch(base._forward, base.device)
     with torch.inference_mode():
@@ -158,6 +161,16 @@ def test_many_threads_with_adapters_that_mix_and_one_that_cannot(base: Base, ada
     assert max(widest) > 1
 
 
+def test_ranks_and_scalings_are_those_of_the_adapter(base: Base, tmp_path: Path) -> None:
+    from twin_assets.core.prompts import encode_prompt
+
+    patterns = {"rank_pattern": {"q_proj": 8, r"layers\.1\.mlp\.up_proj": 2}, "alpha_pattern": {"v_proj": 99}}
+    other = any_adapter(base.folder, tmp_path / "adapter", 7, use_rslora=True, **patterns)
+    prompt = encode_prompt(base.tokenizer, [{"role": "user", "content": "Write."}])
+    assert ask(base, other) == base.tokenizer.decode(alone(base.folder, other, prompt), skip_special_tokens=True)
+    assert ask(base, other) != ask(base, None)
+
+
 def test_each_row_draws_by_itself(base: Base) -> None:
     import torch
 
@@ -207,9 +220,13 @@ def test_adapters_leave_by_size_and_never_while_they_are_used(adapters: list[Pat
     with small.using(adapters[0]) as (first, seconds):
         assert seconds is not None
         ask(small, adapters[1])
-        assert list(small.adapters.values())[0] is first
+        assert next(iter(small.adapters.values())) is first
         with small.using(adapters[0]) as (again, seconds):
             assert (again, seconds) == (first, None)
     ask(small, adapters[1])
     assert [Path(key) for key in small.adapters] == [adapters[1].resolve()]
+    ask(small, adapters[2])  # put in by PEFT, and taken out again
     assert set(small.model.peft_config) == {adapter.name for adapter in small.adapters.values()}
+    assert ask(small, adapters[0]) == ask(base, adapters[0])
+    assert not hasattr(small.model, "peft_config")
+    assert ask(small, adapters[2]) == ask(base, adapters[2])
