@@ -47,7 +47,7 @@ def embed_ahead(
     where the memory is full and would only forget."""
     texts, count = _texts(documents), 0
     while batch := list(islice(texts, BATCH)):
-        fresh = [text for text in batch if not memory.known(text)]
+        fresh = list(dict.fromkeys(text for text in batch if not memory.known(text)))
         while not traffic.quiet:
             if stopped.wait(QUIET):
                 return count

@@ -1,5 +1,6 @@
 """What the web process keeps of an author between requests."""
 
+import threading
 from collections.abc import Sequence
 
 import numpy as np
@@ -7,7 +8,10 @@ import numpy.typing as npt
 
 from twin_assets.core.documents import Document
 from twin_assets.core.workspace import Workspace
+from twin_serving.assemble import assemble
 from twin_serving.library import EmbeddingMemory, Libraries
+from twin_serving.passages import OwnDocument
+from twin_serving.warming import Traffic, embed_ahead
 
 
 class Counting:
@@ -82,3 +86,46 @@ def test_overlap_is_the_share_of_the_longest_copied_run(workspace: Workspace) ->
     assert (part.words, part.text, part.shares) == (4, "ship small changes every", {"first": 4 / 6})
     assert library.copied("").words == 0
     assert library.voice("anything at all") is None
+
+
+POSTS = [
+    OwnDocument(
+        str(n), "", "", f"We shipped release {n} on a quiet day.\n\nNobody noticed, and that was the point of it."
+    )
+    for n in range(5)
+]
+
+
+def test_a_draft_finds_its_passages_embedded_ahead() -> None:
+    embed = Counting()
+    memory = EmbeddingMemory(embed)
+    count = embed_ahead(POSTS, memory, Traffic(), threading.Event())
+    assert count == len(embed.asked) == len(set(embed.asked)) > 0
+    embed.asked.clear()
+    assert embed_ahead(POSTS, memory, Traffic(), threading.Event()) == 0
+    assemble("Write a post about quiet releases", POSTS, [], memory)
+    assert embed.asked == ["quiet releases"], "the subject alone is new"
+
+
+def test_nothing_is_embedded_ahead_while_somebody_is_served_or_where_it_would_only_forget() -> None:
+    embed, traffic, stopped = Counting(), Traffic(), threading.Event()
+    with traffic:
+        stopped.set()
+        assert embed_ahead(POSTS, EmbeddingMemory(embed), traffic, stopped) == 0
+    assert embed.asked == []
+    full = EmbeddingMemory(embed, most=1)
+    full(["one"])
+    assert embed_ahead(POSTS, full, Traffic(), threading.Event()) == 0
+
+
+def test_only_what_changed_is_read_again(workspace: Workspace) -> None:
+    libraries = Libraries(workspace)
+    first = add(workspace, "first", "We ship small changes every day and sleep well at night.")
+    before = libraries.of("ann")
+    add(workspace, "second", "Nobody reads a long report, so we write a short one.")
+    after = libraries.of("ann")
+    assert after.documents["first"] is before.documents["first"]
+    assert after.copied("so we write a short one").document_id == "second"
+    workspace.lake.replace("documents", "ann", "document_id", [first.document_id], [])
+    assert list(libraries.of("ann").documents) == ["second"]
+    assert libraries.of("ann").copied(first.text).words == 0
