@@ -13,6 +13,7 @@ from schemathesis.checks import CHECKS
 from starlette.types import Receive, Scope, Send
 
 from demo.exports import linkedin_export
+from tests.embedding_models import make_tiny_model
 from twin_assets.core import features
 from twin_assets.core.authors import Author
 from twin_assets.core.collection import collect_platform, import_export
@@ -21,7 +22,7 @@ from twin_assets.settings import Settings
 from twin_serving.server import create_server
 
 KEY = "a key for tests"
-EXAMPLES = 6
+EXAMPLES = 4
 OUTSIDE = ("/v1/chat/completions", "/ready", "/info")  # the worker's
 # Its data knows nothing of which authors there are; and the key is sent by us.
 UNKNOWABLE = ("positive_data_acceptance", "ignored_auth")
@@ -31,7 +32,8 @@ UNKNOWABLE = ("positive_data_acceptance", "ignored_auth")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The app over a small corpus, without the worker that its own start would wait for."""
     home = tmp_path_factory.mktemp("home")
-    workspace = Workspace(Settings(home=home, api_key=KEY))
+    model = make_tiny_model(home / "made", 32, 1)
+    workspace = Workspace(Settings(home=home, api_key=KEY, embedding_model=str(model)))
     workspace.authors.save(Author(id="maren", name="Maren Oduya"))
     import_export(workspace, "maren", linkedin_export(Path(home, "export.zip")))
     collect_platform(workspace, workspace.authors.get("maren"), "linkedin")
