@@ -23,8 +23,8 @@ from twin_serving.sharing import largest_share
 
 Vectors = npt.NDArray[np.float32]
 
-# Above this share of one document a plan pays for it.
-USUAL_SHARE = 0.6
+# Above this share of one document a plan pays for it, and above the largest share this much more.
+USUAL_SHARE, TOO_MUCH = 0.6, 0.3
 SPINES, SPINE_RUNS, SUPPORTS, ENDINGS = 6, 3, 6, 3
 # Openings less like the subject than this share of the best one are not tried.
 NEAR_TOP = 0.75
@@ -49,7 +49,7 @@ _NAME = re.compile(r"\b[a-z]*[A-Z]\w*[A-Z]\w*\b|(?<=[a-z,] )[A-Z][a-z]{2,}")
 @dataclass(frozen=True, slots=True)
 class Bounds:
     """target: the length aimed at, quoted: what links take of it (characters); single: one document alone will do;
-    strict: keep to share and length; answers: the first words have to be on the subject, wherever they stand."""
+    strict: keep to the length; answers: the first words have to be on the subject, wherever they stand."""
 
     target: int
     quoted: int = 0
@@ -76,7 +76,7 @@ class Plan:
 def plan(scored: Sequence[Scored], bounds: Bounds) -> list[Plan]:
     """The best plan of each spine, best first.
 
-    Keeps to the largest share and the length unless nothing at all fits them; empty where no beginning is like enough
+    Keeps to the length unless nothing at all fits it; empty where no beginning is like enough
     to the subject.
     """
     spines = _spines(scored, bounds)
@@ -133,7 +133,7 @@ def _as_spine(item: Scored, bounds: Bounds) -> float:
     # A story begins at its beginning.
     start += 0.1 * (not item.run.opens and manner(item.run.text)[1] == "past")
     long = 0.05 * (len(first.lines[0][0].text) > 180)
-    begins = 0.5 if bounds.answers else 0.15
+    begins = 0.5 if bounds.answers else 0.3
     if bounds.answers:  # a question is no answer, nor is a story or a list; what somebody thinks is
         begins_with = first.lines[0][0].text
         start = 0.2 * begins_with.endswith("?") + 0.1 * (len(first.lines) > 1)
@@ -241,14 +241,14 @@ def _score(spine: Scored, support: Scored | None, ending: Scored | None, bounds:
     taken = {key: sum(i.length for i, owner in zip(chosen, owners, strict=True) if owner == key) for key in owners}
     whole = {item.run.document.document_id: len(item.run.document.text) for item in chosen}
     share = max((taken[key] for key in taken if taken[key] > EXCERPT * whole[key]), default=0)
-    if bounds.strict and not bounds.single and share > largest_share(bounds.quoted > 0) * total:
-        return None
     if bounds.strict and total > LONGEST * target:
         return None
-    score = 3.5 * (_as_spine(spine, bounds) if bounds.answers else 0.5 * _as_spine(spine, bounds) + 0.5 * best)
+    score = 3.5 * (_as_spine(spine, bounds) if bounds.answers else 0.65 * _as_spine(spine, bounds) + 0.35 * best)
     score -= 0.8 * max(item.flaw for item in chosen)
     score -= abs(math.log(total / target)) * (0.6 if total < target else 0.35)
-    score -= 0.0 if bounds.single else 1.0 * max(0.0, share / total - USUAL_SHARE)
+    if not bounds.single:
+        score -= 1.0 * max(0.0, share / total - USUAL_SHARE)
+        score -= TOO_MUCH * (share > largest_share(bounds.quoted > 0) * total)
     if support is not None:
         score += _score_support(spine, support, best)
     if ending is not None:
