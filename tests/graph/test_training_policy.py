@@ -16,6 +16,7 @@ from twin_assets.core.errors import InputError
 from twin_assets.core.lake import rows_frame
 from twin_assets.core.rules import TrainingRules, set_rules
 from twin_assets.core.training import policy
+from twin_assets.core.workspace import Workspace
 from twin_assets.defs.partitions import AUTHOR_PARTITION
 from twin_assets.defs.release.sensors import new_model
 from twin_assets.defs.training.sensors import enough_is_new, feedback_given
@@ -180,6 +181,19 @@ def test_enough_feedback_becomes_pairs_and_enough_pairs_a_preference_tuning(ada,
     ada.tick(60)
     assert ada.tick(60) == []
     assert ada.decision.new_pairs == 3
+
+
+def test_what_forgetting_withdrew_is_trained_anew_where_that_is_the_policy(ada):
+    ada.train()
+    lake, registry = ada.workspace.lake, ada.workspace.registry
+    lake.replace("samples", "ada", "document_id", ["d3"], [])
+    ada.tick(), ada.tick(20)
+    registry.withdraw("ada", "1", "it learned what was forgotten", by="test")
+    assert not ada.decision.wanted
+    settings = ada.workspace.settings.model_copy(update={"forget_policy": "retrain"})
+    decision = policy.training_wanted(Workspace(settings), ada.workspace.authors.get("ada"), ada.now)
+    assert decision.wanted
+    assert "no model yet" in decision.reason
 
 
 def test_switched_off_or_unreadable_nothing_starts_and_the_reason_is_shown(ada):

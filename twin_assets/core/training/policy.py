@@ -82,6 +82,8 @@ def training_wanted(workspace: "Workspace", author: Author, now: datetime | None
     try:
         dataset = load_dataset(workspace.lake, author.id)
         versions = workspace.registry.versions(author.id)
+        if workspace.settings.forget_policy == "retrain":  # what was withdrawn is to be made up for
+            versions = [version for version in versions if version.status != "withdrawn"]
         state = read_state(workspace, author.id)
         new, enough, reason = _new(workspace, dataset, versions, rules)
         pairs = _pairs(workspace, author.id)
