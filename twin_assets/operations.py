@@ -139,6 +139,7 @@ def _base_model(settings: Settings) -> dict[str, str]:
 
 
 def _stores(settings: Settings) -> Iterator[dict[str, str]]:
+    from twin_assets.core.clients import ClientStore
     from twin_assets.core.workspace import Workspace
 
     workspace = Workspace(settings)
@@ -146,6 +147,7 @@ def _stores(settings: Settings) -> Iterator[dict[str, str]]:
         "lake": lambda: f"{settings.lake_location}, raw_documents at version {workspace.lake.version('raw_documents')}",
         "index": lambda: settings.qdrant_url or f"embedded under {settings.index_folder}",
         "authors": lambda: ", ".join(author.id for author in workspace.authors.list()) or "none yet",
+        "clients": lambda: ", ".join(each.name for each in ClientStore(settings.clients_file).list()) or "none",
     }
     for what, look in checks.items():
         try:
@@ -163,6 +165,8 @@ def examine(settings: Settings) -> list[dict[str, str]]:
             _finding(f"port {port} ({name})", "ok" if free else "in use", "free" if free else "taken",
                      "" if free else f"fine if `twin up` runs; else set {variable}")
         )  # fmt: skip
-    if settings.host not in ("127.0.0.1", "localhost", "::1") and settings.api_key is None:
-        found.append(_finding("API key", "wrong", f"serving binds {settings.host} without a key", "set TWIN_API_KEY"))
+    keyless = settings.api_key is None and not settings.clients_file.is_file()
+    if settings.host not in ("127.0.0.1", "localhost", "::1") and keyless:
+        problem = f"serving binds {settings.host} without a key"
+        found.append(_finding("API key", "wrong", problem, "set TWIN_API_KEY, or give out keys: `twin key add`"))
     return found

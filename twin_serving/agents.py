@@ -62,8 +62,7 @@ def agent_server(composer: Composer, find: Search) -> MCPServer[Any]:
                 variants=variants, tone=tone, audience=audience, call_to_action=call_to_action, language=language,
             )  # fmt: skip
             answer = composer.compose(request)
-        drafts = [{name: draft[name] for name in _DRAFT if name in draft} for draft in answer["drafts"]]
-        return {"trace_id": answer["trace_id"], "links": answer["links"], "drafts": drafts}
+        return {"trace_id": answer["trace_id"], "links": answer["links"], "drafts": [*map(_draft, answer["drafts"])]}
 
     @server.tool(title="Search the author's writing")
     def search(author: str, query: str, ctx: Context[Any, Any], limit: int = 8) -> dict[str, Any]:
@@ -93,6 +92,19 @@ def offer_to_agents(app: FastAPI, composer: Composer, find: Search) -> None:
             yield state
 
     app.router.lifespan_context = lifespan
+
+
+def _draft(draft: dict[str, Any]) -> dict[str, Any]:
+    """What an agent needs of a draft; of each sentence its status and where its best support stands."""
+    sentences = [
+        {
+            "text": sentence["text"],
+            "status": sentence["status"],
+            "sources": [each["url"] for each in sentence["support"][:2]],
+        }
+        for sentence in draft["sentences"]
+    ]
+    return {name: draft[name] for name in _DRAFT} | {"sentences": sentences}
 
 
 def _demand(ctx: "Context[Any, Any]", author: str, level: Level) -> None:

@@ -253,7 +253,9 @@ def test_agents_use_the_twin_by_mcp(url: str, keys: dict[str, str]) -> None:
     tools, failed, text = anyio.run(lambda: ask(keys["admin"], "compose", author="maren", prompt=PROMPT))
     assert tools == {"compose", "search"}
     assert not failed
-    assert json.loads(text)["drafts"][0]["text"]
+    draft = json.loads(text)["drafts"][0]
+    assert draft["text"]
+    assert any(sentence["sources"] for sentence in draft["sentences"])
     _, failed, text = anyio.run(lambda: ask(keys["read"], "search", author="maren", query="small teams", limit=2))
     assert (failed, len(json.loads(text)["hits"])) == (False, 2)
     for key, tool, arguments, words in (
