@@ -137,8 +137,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="2,000 passages, 20 prompts")
     parser.add_argument("--home", type=Path, help="a folder that keeps what is built")
+    parser.add_argument("--prompts", type=int, help="instead of 200, or of 20 with --quick")
     options = parser.parse_args()
     count, asked = (2000, 20) if options.quick else (20_000, 200)
+    asked = options.prompts or asked
     with tempfile.TemporaryDirectory() as folder:
         home = options.home or Path(folder)
         workspace = Workspace(Settings(home=home)) if (home / "lake").is_dir() else build(home, count)

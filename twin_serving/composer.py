@@ -79,11 +79,20 @@ class Composer:
 
         Closing the iterator ends what is being written. Raises as compose() does.
         """
-        trace = Trace()
-        with self.traffic, self.tracer.failures(trace, request.author):
-            yield from self._events(request, trace)
+        making = _Composition(request)
+        with self.traffic, self.tracer.failures(making.trace, request.author):
+            yield from self._gathering(making)
+            yield from self._assembling(making)
+            yield from self._generating(making)
+            yield _step("checks", f"Comparing {_counted(len(making.drafts), 'draft')}")
+            answer = making.answer()
+            with making.trace.step("keep"):
+                keep_composition(self.workspace, answer)
+            self.tracer.composed(making.trace, answer, _attributes(answer))
+            yield "done", answer
 
-    def _events(self, request: ComposeRequest, trace: Trace) -> Iterator[Event]:
+    def _gathering(self, making: "_Composition") -> Iterator[Event]:
+        request, trace = making.request, making.trace
         author = self.workspace.authors.get(request.author)
         if request.links:
             yield _step("links", f"Reading {_counted(len(request.links), 'link')}")
@@ -92,50 +101,21 @@ class Composer:
         yield from (("link", link.to_dict()) for link in links)
         yield _step("retrieval", f"Looking for what {author.name} has written on it")
         with trace.step("retrieval"), retrieval():
-            material = self._gather(request, links)
-            index_version = self.workspace.index.version(author.id)
-        sources = [hit.to_dict() for hit in material.hits[:LISTED]]
-        yield "sources", {"sources": sources}
-        yield _step("assemble", f"Assembling {_counted(request.variants, 'draft')} of {author.name}’s own sentences")
-        drafts: list[dict[str, Any]] = []
-        for variant in range(request.variants):
-            with trace.step("assemble"):
+            making.material = self._gather(request, links)
+            making.index_version = self.workspace.index.version(author.id)
+        yield "sources", {"sources": making.sources}
+
+    def _assembling(self, making: "_Composition") -> Iterator[Event]:
+        material, variants = making.material, making.request.variants
+        yield _step("assemble", f"Assembling {_counted(variants, 'draft')} of {material.author.name}’s own sentences")
+        for variant in range(variants):
+            with making.trace.step("assemble"):
                 draft = self._assembled(material, variant)
-            if variant and draft["text"] in [other["text"] for other in drafts]:
-                break  # there are no more openings
-            drafts.append(draft)
+            if draft["text"] in [other["text"] for other in making.drafts]:
+                return  # there are no more openings
+            making.drafts.append(draft)
             yield "start", _start(draft)
             yield "draft", draft
-        version = None
-        for event in self._models(material, trace):
-            if isinstance(event, _Version):
-                version = event.version
-            elif event[0] == "problem":
-                drafts[0]["problems"].append(event[1]["message"])
-            else:
-                if event[0] == "draft":
-                    drafts.append(event[1])
-                yield event
-        yield _step("checks", f"Comparing {_counted(len(drafts), 'draft')}")
-        answer = {
-            "author": author.id,
-            "format": request.format,
-            "prompt": request.prompt,
-            "request": request.model_dump(),
-            "created_at": datetime.now(UTC).isoformat(),
-            "trace_id": trace.trace_id,
-            "index_version": index_version,
-            "model_version": version.version if version else None,
-            "dataset_version": version.dataset_version if version else None,
-            "base_model": version.base_model if version else None,
-            "links": [link.to_dict() for link in links],
-            "sources": sources,
-            "drafts": ranked(drafts, assembled_first=version is None or version.is_nano),
-        }
-        with trace.step("keep"):
-            keep_composition(self.workspace, answer)
-        self.tracer.composed(trace, answer, _attributes(answer))
-        yield "done", answer
 
     def _gather(self, request: ComposeRequest, links: list[LinkText]) -> Material:
         author = self.workspace.authors.get(request.author)
@@ -160,8 +140,9 @@ class Composer:
         made = Draft("assembled", variant, draft.text, draft.parts, draft.sentences, draft.problems)
         return judged(made, material, self.embed)
 
-    def _models(self, material: Material, trace: Trace) -> "Iterator[Event | _Version]":
-        """The events of the model's drafts; a version once it has answered; what fails costs its drafts alone."""
+    def _generating(self, making: "_Composition") -> Iterator[Event]:
+        """The events of the model's drafts; what fails costs its drafts alone, and is said with the assembled one."""
+        material, trace = making.material, making.trace
         try:
             with trace.step("prompt"):
                 version = self.drafting.version(material.author.id)
@@ -169,11 +150,10 @@ class Composer:
                     return
                 asked = self.drafting.prepare(material, version)
         except TwinError as error:
-            yield "problem", {"message": f"The model could not draft: {error}"}
+            making.say(f"The model could not draft: {error}")
             return
         notice = notice_of(version)
-        count = len(asked.conversations)
-        yield _step("generation", f"The model writes {_counted(count, 'draft')}")
+        yield _step("generation", f"The model writes {_counted(len(asked.conversations), 'draft')}")
         names = [uuid4().hex for _ in asked.conversations]
         for variant, draft_id in enumerate(names):
             yield "start", {"draft_id": draft_id, "kind": "model", "variant": variant, "notice": notice}
@@ -184,11 +164,12 @@ class Composer:
                 elif isinstance(item, Delta):
                     yield "text", {"draft_id": names[item.variant], "delta": item.text}
                 elif isinstance(item, Failed):
-                    yield "problem", {"message": f"The model could not draft: {item.message}"}
+                    making.say(f"The model could not draft: {item.message}")
                 else:
                     with trace.step("checks"):
                         draft = self._written(item, names[item.variant], version, asked.tokens, material)
-                    yield _Version(version)
+                    making.version = version
+                    making.drafts.append(draft)
                     yield "draft", draft
 
     def _written(
@@ -209,11 +190,46 @@ class Composer:
         return judged(draft, material, self.embed)
 
 
-class _Version:
-    """Tells which version drafted."""
+class _Composition:
+    """One answer while it is made."""
 
-    def __init__(self, version: "ModelVersion | Generator") -> None:
-        self.version = version
+    material: Material
+
+    def __init__(self, request: ComposeRequest) -> None:
+        self.request, self.trace = request, Trace()
+        self.drafts: list[dict[str, Any]] = []
+        self.index_version: str | None = None
+        self.version: ModelVersion | Generator | None = None  # that wrote the model's drafts
+
+    @property
+    def sources(self) -> list[dict[str, Any]]:
+        """The passages that drafts draw on first."""
+        return [hit.to_dict() for hit in self.material.hits[:LISTED]]
+
+    def say(self, problem: str) -> None:
+        """Tell a reader with the first draft, once."""
+        told = self.drafts[0]["problems"]
+        if problem not in told:
+            told.append(problem)
+
+    def answer(self) -> dict[str, Any]:
+        """What /v1/compose answers."""
+        version, request = self.version, self.request
+        return {
+            "author": request.author,
+            "format": request.format,
+            "prompt": request.prompt,
+            "request": request.model_dump(),
+            "created_at": datetime.now(UTC).isoformat(),
+            "trace_id": self.trace.trace_id,
+            "index_version": self.index_version,
+            "model_version": version.version if version else None,
+            "dataset_version": version.dataset_version if version else None,
+            "base_model": version.base_model if version else None,
+            "links": [link.to_dict() for link in self.material.links],
+            "sources": self.sources,
+            "drafts": ranked(self.drafts, assembled_first=version is None or version.is_nano),
+        }
 
 
 def _step(name: str, message: str) -> Event:
