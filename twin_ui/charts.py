@@ -150,7 +150,7 @@ def by_day(rows: Sequence[Mapping[str, Any]], title: str, *, counted: bool) -> a
     marked = base.mark_bar(cornerRadiusEnd=2) if counted else base.mark_line(point=point, strokeWidth=2)
     chart: alt.Chart = marked.encode(
         x=alt.X("yearmonthdate(day):T", title=None, axis=alt.Axis(format="%-d %b", tickCount=4, grid=False)),
-        y=alt.Y("value:Q", title=None, scale=alt.Scale(zero=counted), axis=alt.Axis(tickCount=4, format="~s")),
+        y=alt.Y("value:Q", title=None, scale=alt.Scale(zero=counted), axis=alt.Axis(tickCount=4, format=",.3~r")),
         tooltip=[
             alt.Tooltip("yearmonthdate(day):T", title="day", format="%-d %b %Y"),
             alt.Tooltip("value:Q", title=title, format=",.3~f"),

@@ -1,5 +1,6 @@
 """From nothing to a draft, as somebody does who has never seen the page, against the real services."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ AUTHOR = "Maren Oduya"
 AUTHOR_ID = "maren-oduya"
 PROMPT = "What flaky data pipelines really cost a small team, and what we did about it"
 COLLECTING_PATIENCE = 240_000
+SWITCHING_SECONDS = 60
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -244,20 +246,25 @@ def approve(window: Visit, product: Product, folder: Path) -> None:
         button(card, "Approve").click()
         button(page.get_by_role("dialog"), "Approve").click()
         expect(card.get_by_text("Approved: this one writes")).to_be_visible()
-        assert served(product) == version
+        wait_until_served(product, version)
     window.look()
     window.shoot("8-models")
     button(page, "Roll back to the version before").click()
     button(page.get_by_role("dialog"), "Roll back").click()
     expect(page.locator(".st-key-card-model-1").get_by_text("Approved: this one writes")).to_be_visible()
-    assert served(product) == "1"
+    wait_until_served(product, "1")
 
 
-def served(product: Product) -> str:
-    """The version that answers now."""
+def wait_until_served(product: Product, version: str) -> None:
+    """Ask until this version answers, which takes a server that runs a few seconds."""
+    deadline = time.monotonic() + SWITCHING_SECONDS
     with TwinClient(product.settings.serving_url) as client:
-        answer = client.chat(AUTHOR_ID, [{"role": "user", "content": "Go"}], max_tokens=1)
-    return str(answer["system_fingerprint"]).rpartition("@")[2]
+        while time.monotonic() < deadline:
+            answer = client.chat(AUTHOR_ID, [{"role": "user", "content": "Go"}], max_tokens=1)
+            if str(answer["system_fingerprint"]) == f"{AUTHOR_ID}@{version}":
+                return
+            time.sleep(0.2)
+    raise AssertionError(f"{answer['system_fingerprint']} answers, not version {version}")
 
 
 def compose_with_model(window: Visit) -> None:

@@ -58,7 +58,7 @@ def render() -> None:
 def _totals(found: Mapping[str, Any]) -> None:
     totals, latency = found["totals"], found["latency"]
     with parts.card("totals"):
-        row = st.container(horizontal=True, gap="large")
+        row = st.container(horizontal=True, gap="medium")
         row.metric("Composed", f"{totals['compositions']:,}", width="content")
         row.metric("Drafts", f"{totals['drafts']:,}", width="content")
         row.metric("Feedback", f"{totals['feedback']:,}", width="content", help="Ratings, edits and choices.")
