@@ -2,11 +2,13 @@
 
 import errno
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
+import polars as pl
 import pytest
 from training_corpus import AUTHOR, fill
-from training_models import one_thread, tiny_base  # noqa: F401
+from training_models import one_thread, preference_pairs, tiny_base  # noqa: F401
 
 from demo.hub import HubServer
 from twin_assets.core import datasets
@@ -69,6 +71,19 @@ def test_a_registry_that_is_away_or_full_costs_no_training(filled, monkeypatch):
     assert here.versions(AUTHOR.id) == []
     assert train(filled, AUTHOR, dataset).version.version == "1"
     assert not list(folder.glob("*/trained"))
+
+
+def test_a_version_says_which_pairs_it_was_tuned_on(filled):
+    pairs = preference_pairs(4).with_columns(pair_id=pl.col("chosen"), author=pl.lit(AUTHOR.id))
+    held_back = pairs.tail(1).with_columns(pair_id=pl.lit("held back"), split=pl.lit("test"))
+    filled.lake.append("preferences", pl.concat([pairs, held_back]).to_dicts())
+    author, dataset = AUTHOR, dataset_of(filled)
+    version = train(filled, author, dataset, changes={"preference": "dpo", "preference_epochs": 1}).version
+    tuned_on = datasets.load_preferences(filled.lake, author.id, version.preferences_delta_version)
+    used = replace(tuned_on, pairs=tuned_on.pairs.filter(pl.col("split") == "train"))
+    assert (version.preferences_version, used.pairs.height) == (used.version, 4)
+    assert version.metrics["preference_pairs"] == 4
+    assert train(filled, author, dataset, changes={"preference": "off"}).version.preferences_version == ""
 
 
 def test_one_training_of_an_author_at_a_time(filled):

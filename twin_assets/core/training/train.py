@@ -178,7 +178,7 @@ def register(
 
     tuned_on: dict[str, Any] = {}
     if plan.pairs.height:
-        pairs = plan.preferences
+        pairs = replace(plan.preferences, pairs=plan.pairs)
         tuned_on = {"preferences_version": pairs.version, "preferences_delta_version": pairs.delta_version}
     with told("Storing the model", plan.recipe()):
         version = workspace.registry.register(
