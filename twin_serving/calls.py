@@ -26,8 +26,9 @@ SILENCE_SECONDS = 300.0
 LOOK_SECONDS = 0.25
 # Generations whose ends tell the present rate, and whose first texts tell how slow it is.
 RECENT = 32
+LATELY_SECONDS = 60.0
 
-# A piece as the worker sends it: content, served, prompt_tokens, completion_tokens, finish, waited, swap_seconds.
+# A piece as the worker sends it: what streaming.Piece has, served (author@version) and waited (seconds in the queue).
 Reply = dict[str, Any]
 
 
@@ -129,6 +130,7 @@ def retry_after(ahead: int, ends: list[float], now: float) -> int:
 
     ends: monotonic seconds at which answers ended; ahead: how many run and wait.
     """
+    ends = [end for end in ends if now - end <= LATELY_SECONDS]
     if len(ends) < 2 or now <= ends[0]:
         return 1
     rate = len(ends) / (now - ends[0])

@@ -121,7 +121,7 @@ async def _whole(head: dict[str, Any], first: Reply, call: Call) -> dict[str, An
     texts: dict[int, str] = {}
     last: dict[int, Reply] = {}
     async for index, piece in _pieces(first, call):
-        texts[index] = texts.get(index, "") + piece["content"]
+        texts[index] = texts.get(index, "") + piece["text"]
         last[index] = piece
     choices = [
         {
@@ -142,7 +142,7 @@ async def _events(head: dict[str, Any], first: Reply, call: Call, options: Strea
         async for index, piece in _pieces(first, call):
             role = {} if index in last else {"role": "assistant"}
             last[index] = piece
-            delta = {**role, "content": piece["content"]}
+            delta = {**role, "content": piece["text"]}
             choice = {"index": index, "delta": delta, "finish_reason": piece["finish"], "logprobs": None}
             yield _event({**head, "choices": [choice]})
         if options.include_usage:

@@ -5,6 +5,8 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import asdict
 from typing import Any
 
 from fastapi import HTTPException
@@ -52,16 +54,10 @@ class ChatAPI(LitAPI):  # type: ignore[misc]
             raise HTTPException(504, f"The request waited {waited:.0f} s, longer than an answer may take; ask again.")
         try:
             served = self.models.get(request.model)
-            for piece in served.engine.generate(_generation(request, left)):
-                yield {
-                    "content": piece.text,
-                    "served": served.name,
-                    "prompt_tokens": piece.prompt_tokens,
-                    "completion_tokens": piece.completion_tokens,
-                    "finish": piece.finish,
-                    "waited": waited,
-                    "swap_seconds": piece.swap_seconds,
-                }
+            # Closed with this generator: that takes the row out of its batch.
+            with closing(served.engine.generate(_generation(request, left))) as pieces:  # type: ignore[type-var]
+                for piece in pieces:
+                    yield {**asdict(piece), "served": served.name, "waited": waited}
         except TwinError as error:
             raise HTTPException(status_of(error), str(error)) from error
 

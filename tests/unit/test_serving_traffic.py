@@ -124,7 +124,8 @@ def test_beyond_rows_and_queue_nobody_is_admitted() -> None:
 def test_retry_after_follows_the_rate_at_which_answers_end() -> None:
     assert retry_after(80, [], 10.0) == 1
     assert retry_after(80, [float(second) for second in range(10)], 10.0) == 20
-    assert retry_after(80, [0.0, 100.0], 100.0) == 60
+    assert retry_after(80, [41.0, 100.0], 100.0) == 60
+    assert retry_after(80, [0.0, 1.0, 2.0], 100.0) == 1  # of long ago
 
 
 @pytest.mark.parametrize(
