@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from twin_assets.core.serving_export import FOLDER, GRAPH, Export, read_export
-from twin_serving.batching import Decoder, Row, choose
+from twin_serving.batching import Decoder, Row
 from twin_serving.streaming import Generation, Piece, pieces, room_for
 
 logger = logging.getLogger(__name__)
@@ -145,10 +145,8 @@ class OnnxBatch:
             binding.bind_output(present, "cpu", 0, np.float32, part.shape, part.ctypes.data)
         return binding
 
-    def _run(self, binding: Any, tokens: Array, lengths: Sequence[int]) -> Any:
+    def _run(self, binding: Any, tokens: Array, lengths: Sequence[int]) -> Array:
         """Scores [rows, vocabulary] of the token after each row's last; lengths: of the rows with these tokens."""
-        import torch
-
         ends = np.array(lengths, np.int64)[:, None]
         scores = np.empty((len(tokens), 1, self.model.vocabulary), np.float32)
         binding.bind_cpu_input("input_ids", tokens)
@@ -157,7 +155,33 @@ class OnnxBatch:
             binding.bind_cpu_input("position_ids", ends - tokens.shape[1] + np.arange(tokens.shape[1]))
         binding.bind_output("logits", "cpu", 0, np.float32, scores.shape, scores.ctypes.data)
         self.model.session.run_with_iobinding(binding)
-        return torch.from_numpy(scores[:, 0])
+        return scores[:, 0]
+
+
+def choose(scores: Array, rows: Sequence[Row]) -> list[int]:
+    """Each row's next token by its own temperature, top_p and random numbers, as batching.choose() does.
+
+    Not by torch: its threads and onnxruntime's, both waiting busily, cost a fifth of the speed on two cores.
+    """
+    best = scores.argmax(axis=1).tolist()
+    return [
+        _drawn(scores[index], row) if row.generation.temperature > 0 else best[index] for index, row in enumerate(rows)
+    ]
+
+
+def _drawn(scores: Array, row: Row) -> int:
+    if row.random is None:
+        row.random = np.random.default_rng(row.generation.seed)
+    chances = np.exp((scores - scores.max()).astype(np.float64) / row.generation.temperature)
+    order = None
+    if row.generation.top_p < 1:
+        order = np.argsort(-chances, kind="stable")
+        chances = chances[order]
+        before = np.cumsum(chances) - chances
+        chances[before >= row.generation.top_p * chances.sum()] = 0.0
+    sums = np.cumsum(chances)
+    at = min(int(np.searchsorted(sums, row.random.random() * sums[-1], side="right")), len(sums) - 1)
+    return at if order is None else int(order[at])
 
 
 class OnnxEngine:

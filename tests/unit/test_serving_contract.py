@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -16,9 +17,10 @@ from twin_assets.core.chat_streaming import StreamingEndpoint
 from twin_assets.core.errors import InputError
 from twin_assets.core.serving_export import FOLDER, RECORD, Export, read_export
 from twin_assets.core.serving_export_worker import make
+from twin_serving.batching import Row
 from twin_serving.endpoint_engine import EndpointEngine
 from twin_serving.engines import Engine
-from twin_serving.onnx_engine import OnnxBatch, OnnxEngine, OnnxEngines
+from twin_serving.onnx_engine import OnnxBatch, OnnxEngine, OnnxEngines, choose
 from twin_serving.streaming import Generation, Piece
 from twin_serving.transformers_engine import TransformersEngines
 
@@ -214,3 +216,20 @@ def test_exports_that_do_not_serve_are_left_to_the_reference(exported: Exported,
     record.unlink()
     assert small(exported.base, version / "adapter") is None
     assert not small.models
+
+
+def test_tokens_are_drawn_by_their_chances() -> None:
+    """Of 2,000 draws: shares as softmax gives them at the temperature, none outside top_p, seeds of their own."""
+    chances = np.array([0.5, 0.3, 0.15, 0.05])
+    scores = np.log(chances).astype(np.float32)[None]
+
+    def drawn(**options: float) -> list[float]:
+        row = Row([1], 9, (), Generation([], seed=3, **options), None, "all")  # type: ignore[arg-type]
+        tokens = [choose(scores, [row])[0] for _ in range(2000)]
+        return [tokens.count(token) / 2000 for token in range(4)]
+
+    assert drawn(temperature=1.0) == pytest.approx(chances, abs=0.04)
+    assert drawn(temperature=0.5) == pytest.approx(chances**2 / (chances**2).sum(), abs=0.04)
+    assert drawn(temperature=1.0, top_p=0.7) == pytest.approx([0.625, 0.375, 0, 0], abs=0.04)
+    assert drawn(temperature=0.0) == [1, 0, 0, 0]
+    assert drawn(temperature=1.0) == drawn(temperature=1.0)
