@@ -161,8 +161,8 @@ def seconds(value: float) -> str:
     return f"{int(value // 60)} min {int(value % 60)} s"
 
 
-def passage(hit: Mapping[str, Any]) -> None:
-    """A found passage: where it stands, when, and its words."""
+def passage(hit: Mapping[str, Any]) -> Any:
+    """A found passage: where it stands, when, and its words; returns its frame, for what else belongs there."""
     platform = platform_title(hit["platform"])
     title = escape(hit["title"] or f"{platform} {hit['category']}")
     address = str(hit["url"] or "")
@@ -173,11 +173,13 @@ def passage(hit: Mapping[str, Any]) -> None:
         hit.get("heading") or "",
         moment(hit["published_at"]).split(",")[0] if hit.get("published_at") else "",
     ]
-    with st.container(border=True, key=f"passage-{hit['chunk_id']}"):
+    frame = st.container(border=True, key=f"passage-{hit['chunk_id']}")
+    with frame:
         st.html(
             f'<div class="passage-title">{title}</div>{_quotation(hit["text"])}'
             f'<div class="about">{escape(" · ".join(filter(None, about)))}</div>'
         )
+    return frame
 
 
 def _quotation(text: str) -> str:

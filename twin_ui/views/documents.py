@@ -86,9 +86,9 @@ def _title(row: Mapping[str, Any]) -> str:
 
 def found(author: str, hit: Mapping[str, Any]) -> None:
     """A passage that a search found, with a way to the whole document."""
-    parts.passage(hit)
-    if st.button("Read all of it", type="tertiary", key=f"open-{hit['chunk_id']}", icon=":material/open_in_full:"):
-        document_dialog(author, hit["document_id"])
+    with parts.passage(hit):
+        if st.button("Read all of it", type="tertiary", key=f"open-{hit['chunk_id']}", icon=":material/open_in_full:"):
+            document_dialog(author, hit["document_id"])
 
 
 @st.dialog("Document", width="large")

@@ -87,8 +87,13 @@ def _model(author: str, model: Mapping[str, Any]) -> None:
                 st.badge("Nano: a proof, not prose", icon=":material/science:", color="yellow")
         st.markdown(f"Base **{parts.plain(model['base_model'])}** · trained {parts.moment(model['created_at'])}")
         _figures(model)
-        reports.report(author, version)
-        reports.lineage(author, version)
+        row = st.container(horizontal=True, gap="large")
+        evaluated = row.toggle("Evaluation", key=f"report-{version}")
+        traced = row.toggle("Made from", key=f"lineage-{version}")
+        if evaluated:
+            reports.report(author, version)
+        if traced:
+            reports.lineage(author, version)
         if status != "approved":
             _decide(author, model)
 
@@ -109,10 +114,10 @@ def _figures(model: Mapping[str, Any]) -> None:
         row.metric("Its base", f"{base:.3f}", width="content")
     if (voice := model["metrics"].get("generated_voice")) is not None:
         row.metric("Voice of its text", f"{voice:.0f} of 100", width="content")
-    with st.expander("All figures", icon=":material/table_chart:"):
-        st.table(
-            {parts.plain(name.replace("_", " ")): f"{value:,.4g}" for name, value in sorted(model["metrics"].items())}
-        )
+    figures = {parts.plain(name.replace("_", " ")): f"{value:,.4g}" for name, value in sorted(model["metrics"].items())}
+    if figures:
+        with st.expander("All figures", icon=":material/table_chart:"):
+            st.table(figures)
 
 
 def _decide(author: str, model: Mapping[str, Any]) -> None:

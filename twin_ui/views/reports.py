@@ -32,9 +32,7 @@ MARKS = {"passed": ":green[:material/check:]", "failed": ":red[:material/close:]
 
 
 def report(author: str, version: str) -> None:
-    """The version's evaluation, read when it is asked for."""
-    if not st.toggle("Evaluation", key=f"report-{version}"):
-        return
+    """The version's evaluation."""
     try:
         found = state.serving().report(author, version)
     except ServingError as error:
@@ -59,9 +57,7 @@ def report(author: str, version: str) -> None:
 
 
 def lineage(author: str, version: str) -> None:
-    """What the version was made from, read when it is asked for."""
-    if not st.toggle("Made from", key=f"lineage-{version}"):
-        return
+    """What the version was made from."""
     try:
         found = state.serving().lineage(author, version)
     except ServingError as error:
