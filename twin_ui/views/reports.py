@@ -63,6 +63,9 @@ def lineage(author: str, version: str) -> None:
     except ServingError as error:
         st.info(str(error), icon=":material/info:")
         return
+    if not found["documents"]:
+        st.info("Which documents it learned is not recorded: its dataset is gone.", icon=":material/info:")
+        return
     learned = [document for document in found["documents"] if any(map(document["samples"].get, LEARNED))]
     st.markdown(
         f"Base **{parts.plain(found['base_model'])}**, dataset **{found['dataset_version'][:8]}**, "
