@@ -31,6 +31,7 @@ HOSTS = {"127.0.0.1": "127.0.0.1", "localhost": "127.0.0.1", "0.0.0.0": "0.0.0.0
 PROCESS_HEADER = "X-Serving-Process"
 START_SECONDS = 120.0
 WEB_PROCESS = "LitServer-"
+KEEP_ALIVE_SECONDS = 75
 WEB_STOP_SECONDS = 3
 STOP_SECONDS = 40.0
 
@@ -116,6 +117,8 @@ def serve(settings: Settings, candidate: tuple[str, str] | None = None, *, priva
         num_api_servers=1,
         log_level="warning",
         generate_client_file=False,
+        # Longer than clients and proxies keep an idle connection: one closed while they ask fails their request.
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
     )
 
 
