@@ -18,7 +18,7 @@ from twin_serving.chat_stream import Chat
 from twin_serving.drafting import Delta, Drafting, Failed, Generator, Written, notice_of
 from twin_serving.evidence import find_evidence
 from twin_serving.formats import thread_parts
-from twin_serving.history import keep_composition
+from twin_serving.history import Keeper
 from twin_serving.judging import Draft, judged
 from twin_serving.library import EmbeddingMemory, Libraries
 from twin_serving.links import LinkMemory, LinkText
@@ -47,6 +47,7 @@ class Composer:
         self.links = LinkMemory(workspace.web)
         self.drafting = Drafting(workspace, chat, candidate)
         self.embed = EmbeddingMemory(lambda texts: workspace.embedder.embed(texts))
+        self.keeper = Keeper(workspace)
         self.traffic = Traffic()
         self._stopped = threading.Event()
 
@@ -62,6 +63,7 @@ class Composer:
     def close(self) -> None:
         """End what goes on beside the answers."""
         self._stopped.set()
+        self.keeper.close()
         self.tracer.close()
 
     def compose(self, request: ComposeRequest) -> dict[str, Any]:
@@ -86,8 +88,7 @@ class Composer:
             yield from self._generating(making)
             yield _step("checks", f"Comparing {_counted(len(making.drafts), 'draft')}")
             answer = making.answer()
-            with making.trace.step("keep"):
-                keep_composition(self.workspace, answer)
+            self.keeper.keep(answer)
             self.tracer.composed(making.trace, answer, _attributes(answer))
             yield "done", answer
 

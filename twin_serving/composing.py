@@ -37,6 +37,7 @@ def composing_routes(workspace: Workspace, composer: Composer) -> APIRouter:
     @router.post("/feedback", status_code=201)
     def feedback(request: FeedbackRequest) -> dict[str, str]:
         """Keep what the author thinks of a draft, what it became, or that it was taken."""
+        composer.keeper.flush()
         feedback_id = history.keep_feedback(workspace, request)
         said = {"rating": request.rating, "chosen": request.chosen, "comment": request.comment}
         edited = {"edited": True} if request.edited_text is not None else {}
@@ -48,11 +49,13 @@ def composing_routes(workspace: Workspace, composer: Composer) -> APIRouter:
         author_id: str, limit: int = Query(20, ge=1, le=100), before: AwareDatetime | None = None
     ) -> dict[str, Any]:
         """What was composed for an author, newest first."""
+        composer.keeper.flush()
         return {"compositions": history.compositions(workspace, author_id, limit, before)}
 
     @router.get("/twins/{author_id}/compositions/{trace_id}")
     def composition(author_id: str, trace_id: str) -> dict[str, Any]:
         """One answer as it was, each draft with its latest feedback."""
+        composer.keeper.flush()
         return history.composition(workspace, author_id, trace_id)
 
     return router

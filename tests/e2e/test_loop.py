@@ -95,6 +95,7 @@ def test_a_post_is_drafted_with_its_evidence(demo_deployment):
         TwinClient(url, timeout=120) as client,
     ):
         answer = client.compose(AUTHOR, PROMPT, links=[f"{demo_deployment.server.url}{LINK}"])
+        assert len(client.compositions(AUTHOR)) == 1
     assert [link["status"] for link in answer["links"]] == ["read"]
     assembled, drafted = answer["drafts"]
     assert (assembled["kind"], drafted["kind"]) == ("assembled", "model")

@@ -119,6 +119,7 @@ def test_an_approved_model_drafts_too_and_nano_says_what_it_is(deployed: Workspa
     assert "not prose" in written["notice"]
     assert assembled["notice"] is None
     assert (answer["model_version"], answer["base_model"], answer["dataset_version"]) == ("1", "nano", "d1")
+    assert client.compositions("maren", limit=1)[0]["trace_id"] == answer["trace_id"]
     stored = deployed.lake.read("drafts", "maren").filter(trace_id=answer["trace_id"])
     assert sorted(stored["draft_id"]) == sorted(draft["draft_id"] for draft in answer["drafts"])
     assert stored.filter(kind="model")["model_version"].to_list() == ["1"]
@@ -217,7 +218,7 @@ def test_what_is_asked_can_be_traced_and_monitored(deployed: Workspace, client: 
         found = mlflow.get_trace(f"tr-{answer['trace_id']}", silent=True)
     assert found is not None
     assert [span.name for span in found.data.spans] == [
-        "compose", "links", "retrieval", "assemble", "prompt", "generation", "checks", "keep",
+        "compose", "links", "retrieval", "assemble", "prompt", "generation", "checks",
     ]  # fmt: skip
     assert {(said.name, said.value) for said in found.info.assessments} == {("rating", 5)}
     assert PROMPT not in found.to_json()

@@ -9,7 +9,14 @@ from twin_assets.core.authors import Author
 from twin_assets.core.errors import InputError
 from twin_assets.core.forgetting_traces import Quotes, doomed
 from twin_assets.core.workspace import Workspace
-from twin_serving.history import UnknownCompositionError, composition, compositions, keep_composition, keep_feedback
+from twin_serving.history import (
+    Keeper,
+    UnknownCompositionError,
+    composition,
+    compositions,
+    keep_composition,
+    keep_feedback,
+)
 from twin_serving.schemas import FeedbackRequest
 
 START = datetime(2026, 5, 1, tzinfo=UTC)
@@ -61,3 +68,14 @@ def test_forgetting_finds_those_that_quote_or_name_a_document(kept: Workspace) -
     quotes = Quotes(["doc7"], [SENTENCE], ["Nothing else."], [])
     key, found = doomed(kept.lake, "ada", "compositions", ["doc7"], quotes)
     assert (key, sorted(found)) == ("trace_id", ["t1", "t2"])
+
+
+def test_a_keeper_writes_in_order_and_what_cannot_be_written_stops_nothing(kept: Workspace) -> None:
+    keeper = Keeper(kept)
+    for number in (7, 8):
+        keeper.keep(answer(number, "Words."))
+    keeper.keep({"trace_id": "broken"})
+    keeper.keep(answer(9, "Last words."))
+    keeper.flush()
+    assert [row["trace_id"] for row in compositions(kept, "ada", 3, None)] == ["t9", "t8", "t7"]
+    keeper.close()
