@@ -209,7 +209,9 @@ def _wait_for(url: str, log: Path, process: "subprocess.Popen[bytes] | None" = N
         except httpx.TransportError:
             pass
         time.sleep(0.1)
-    raise AssertionError(f"{url} did not answer within {START_SECONDS} s:\n{log.read_text()[-3000:]}")
+    raise AssertionError(
+        f"{url} did not answer within {START_SECONDS} s, or its process ended:\n{log.read_text()[-3000:]}"
+    )
 
 
 @pytest.fixture(scope="module")
