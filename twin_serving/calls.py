@@ -98,6 +98,13 @@ class Calls:
         if seconds is not None:
             self._first_texts.append(seconds)
 
+    def fail(self, uid: uuid.UUID) -> None:
+        """End a generation whose pieces cannot be handed on, and its call with it."""
+        if uid in self.open:
+            call, index = self.open[uid]
+            self.end(uid)
+            call.put(index, {"error": "The answer could not be handed on; the server's log says why.", "status": 500})
+
     async def _look(self) -> None:
         """End every call where nobody is left to answer it."""
         while True:
@@ -118,11 +125,12 @@ class _Hub:
         self.calls = calls
 
     def append(self, response: tuple[list[tuple[uuid.UUID, Reply]], Any]) -> None:
-        try:
-            for uid, piece in response[0]:
+        for uid, piece in response[0]:
+            try:
                 self.calls.take(uid, piece)
-        except Exception:  # LitServe would hand on no message ever again
-            logger.exception("a piece could not be handed on")
+            except Exception:  # LitServe would hand on no message ever again
+                logger.exception("a piece could not be handed on")
+                self.calls.fail(uid)
 
 
 def retry_after(ahead: int, ends: list[float], now: float) -> int:
@@ -147,6 +155,7 @@ class Call:
         # The last piece of each choice that came to its end, and all texts: for the request's trace.
         self.ended: list[Reply] = []
         self.texts: dict[int, list[str]] = {}
+        self.failed = 0  # the status of what broke it off
         self._pieces: asyncio.Queue[tuple[int, Reply]] = asyncio.Queue()
         self._asked: dict[int, float] = {}
         self._first: dict[int, float] = {}
@@ -176,8 +185,9 @@ class Call:
         """Take a piece and measure it; returns the seconds to the first text when this is it."""
         self._pieces.put_nowait((index, piece))
         if "error" in piece:
+            self.failed = piece["status"]
             return None
-        self.texts.setdefault(index, []).append(piece["content"])
+        self.texts.setdefault(index, []).append(piece["text"])
         now, seconds = time.monotonic(), None
         if index not in self._first:
             self._first[index], seconds = now, now - self._asked[index]

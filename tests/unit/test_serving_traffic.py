@@ -1,22 +1,30 @@
 """What decides who is served when: the worker's loop, places in the queue, the rule of scaling, labels of metrics."""
 
+import asyncio
 import queue
 import threading
 import time
 import uuid
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import asdict
+from typing import Any, Literal
 
 import pytest
 from fastapi import HTTPException
 from litserve.transport.process_transport import MPQueueTransport
 
 from twin_serving import metrics
-from twin_serving.calls import Calls, retry_after
+from twin_serving.calls import Calls, _Hub, retry_after
 from twin_serving.loop import CANCEL, CHANNEL, ConcurrentLoop
 from twin_serving.scaling import DOWN_SECONDS, MOST, Load, Scaling, wanted
+from twin_serving.streaming import Piece
 
-Piece = dict[str, Any]
+Sent = dict[str, Any]  # as the worker sends a piece
+
+
+def sent(text: str, finish: Literal["stop"] | None = None) -> Sent:
+    """A piece as ChatAPI.predict gives it."""
+    return {**asdict(Piece(text, 3, 1, finish)), "served": "ada@1", "waited": 0.0}
 
 
 class Api:
@@ -27,7 +35,7 @@ class Api:
         self.go_on = threading.Event()
         self.running = 0
 
-    def predict(self, request: list[str], asked: float) -> Iterator[Piece]:
+    def predict(self, request: list[str], asked: float) -> Iterator[Sent]:
         self.running += 1
         try:
             for word in request:
@@ -37,7 +45,7 @@ class Api:
                     raise HTTPException(418, "It failed.")
                 if word == "break":
                     raise RuntimeError("a secret detail")
-                yield {"content": word, "asked": asked}
+                yield sent(word)
         finally:
             self.running -= 1
             self.closed.put(request[0])
@@ -60,8 +68,8 @@ class Worker:
         self.requests.put((0, uid, time.monotonic(), list(words)))
         return uid
 
-    def pieces(self, count: int) -> list[tuple[uuid.UUID, Piece]]:
-        found: list[tuple[uuid.UUID, Piece]] = []
+    def pieces(self, count: int) -> list[tuple[uuid.UUID, Sent]]:
+        found: list[tuple[uuid.UUID, Sent]] = []
         while len(found) < count:
             channel, (pieces, *_) = self.messages.get(timeout=30)
             assert channel == CHANNEL
@@ -87,7 +95,7 @@ def test_requests_run_at_once_up_to_the_rows_and_a_cancelled_one_is_closed(worke
         time.sleep(0.01)
     worker.api.go_on.set()
     assert {worker.api.closed.get(timeout=30) for _ in range(3)} == {"first", "second", "fourth"}
-    assert {uid: piece["content"] for uid, piece in worker.pieces(3)} == {first: "end", fourth: "fourth"}
+    assert {uid: piece["text"] for uid, piece in worker.pieces(3)} == {first: "end", fourth: "fourth"}
 
 
 def test_errors_keep_their_status_and_unforeseen_ones_their_details_to_the_log(worker: Worker) -> None:
@@ -119,6 +127,28 @@ def test_beyond_rows_and_queue_nobody_is_admitted() -> None:
     with pytest.raises(HTTPException, match=r"429.*ask again in 1 s") as refused:
         calls.admit(2)
     assert refused.value.headers == {"Retry-After": "1"}
+
+
+def test_pieces_reach_their_calls_and_one_that_cannot_ends_its_own_alone() -> None:
+    async def both() -> None:
+        calls = Calls(Spec(), rows=2, queue=0)
+        calls._watch = asyncio.create_task(asyncio.sleep(0))  # a spec without LitServe has nothing to look after
+        broken, whole = calls.admit(1), calls.admit(1)
+        for call in (broken, whole):
+            call.begin("a request", 0)
+        first, second = calls.open
+        bad = {name: value for name, value in sent("lost").items() if name != "waited"}
+        _Hub(calls).append(([(first, bad), (second, sent("all ")), (second, sent("of it", "stop"))], None))
+        assert await broken.next() == (0, bad)
+        with pytest.raises(HTTPException, match="500"):
+            await broken.next()
+        assert [answer[1]["text"] for answer in [await whole.next(), await whole.next()] if answer] == ["all ", "of it"]
+        assert await whole.next() is None
+        assert (whole.texts, len(whole.ended), whole.failed) == ({0: ["all ", "of it"]}, 1, 0)
+        assert (broken.failed, len(calls.open), calls.promised) == (500, 0, 0)
+        assert [calls.spec.request_queue.get()[-1] for _ in range(3)] == ["a request", "a request", CANCEL]
+
+    asyncio.run(both())
 
 
 def test_retry_after_follows_the_rate_at_which_answers_end() -> None:
