@@ -38,9 +38,9 @@ def forward_arguments(model: Any) -> dict[str, Any]:
     return {name: value for name, value in {"position_ids": None, "logits_to_keep": 1}.items() if name in known}
 
 
-def end_tokens(model: Any, tokenizer: Any) -> set[int]:
-    """Ids that end an answer: the model's own list and the tokenizer's end of sequence."""
-    configured = model.generation_config.eos_token_id
+def end_tokens(configuration: Any, tokenizer: Any) -> set[int]:
+    """Ids that end an answer: the list of the model's GenerationConfig and the tokenizer's end of sequence."""
+    configured = configuration.eos_token_id
     ends = set(configured if isinstance(configured, list) else [configured])
     return {int(token) for token in ends | {tokenizer.eos_token_id} if token is not None}
 

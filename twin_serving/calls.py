@@ -216,6 +216,7 @@ class Call:
             async with asyncio.timeout(SILENCE_SECONDS):
                 index, piece = await self._pieces.get()
         except TimeoutError:
+            self.failed = 504
             raise HTTPException(504, f"The model did not answer within {SILENCE_SECONDS:.0f} s; try again.") from None
         if "error" in piece:
             raise HTTPException(piece["status"], piece["error"])

@@ -9,17 +9,23 @@ import json
 import time
 import uuid
 from collections.abc import AsyncIterator
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import HTTPException, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from litserve import OpenAISpec
 from litserve.specs.openai import ChatCompletionRequest, TextContent
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, StringConstraints
 
 from twin_serving.answers import error_body
 from twin_serving.calls import Call, Calls, Reply, choices
 from twin_serving.observing import ANSWERED
+
+# What is written is compared with every beginning of every stop string, so both are bounded.
+MOST_STOPS = 16
+StopText = Annotated[str, StringConstraints(max_length=500)]
+# Seeds as a model's random numbers take them, with OpenAI's negative ones.
+SEEDS = 2**63
 
 
 class StreamOptions(BaseModel):
@@ -55,8 +61,8 @@ class ChatRequest(ChatCompletionRequest):  # type: ignore[misc]
     n: int = Field(default=1, ge=1, le=8)
     max_tokens: int | None = Field(default=None, ge=1)
     max_completion_tokens: int | None = Field(default=None, ge=1)
-    seed: int | None = None
-    stop: str | list[str] | None = None
+    seed: int | None = Field(default=None, ge=-SEEDS, lt=SEEDS)
+    stop: StopText | Annotated[list[StopText], Field(max_length=MOST_STOPS)] | None = None
     stream: bool = False
     stream_options: StreamOptions | None = None
 

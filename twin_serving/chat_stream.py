@@ -46,7 +46,8 @@ class OwnChat:
         self._http = httpx.Client(
             headers={"Authorization": f"Bearer {api_key}"} if api_key else {},
             timeout=httpx.Timeout(SECONDS, connect=5.0), trust_env=False,
-            limits=httpx.Limits(max_connections=MOST_CONNECTIONS),
+            # A connection for each answer: ending it ends the answer, and no other.
+            limits=httpx.Limits(max_connections=MOST_CONNECTIONS, max_keepalive_connections=0),
         )  # fmt: skip
 
     def __call__(self, model: str, messages: Sequence[dict[str, str]], **options: Any) -> "ChatStream":
@@ -60,36 +61,43 @@ class ChatStream:
 
     def __init__(self, http: httpx.Client, request: httpx.Request) -> None:
         self._http, self._request = http, request
-        self._response: httpx.Response | None = None
+        self._socket: socket.socket | None = None
         self._closed = False
+        request.extensions["trace"] = self._trace
 
     def __iter__(self) -> Iterator[Chunk]:
         """The pieces; none where it was closed. Raises ServingError with the server's sentence."""
         if self._closed:
             return
+        response = None
         try:
-            self._response = self._http.send(self._request, stream=True)
-            if not self._response.is_success:
-                self._response.read()
-                raise ServingError(_sentence(self._response))
-            yield from map(_chunk, _data(self._response))
+            response = self._http.send(self._request, stream=True)
+            if not response.is_success:
+                response.read()
+                raise ServingError(_sentence(response))
+            yield from map(_chunk, _data(response))
         except (httpx.TransportError, httpx.StreamError) as error:
             if not self._closed:
                 raise ServingError(
                     f"The answer of {self._request.url} broke off ({error or type(error).__name__}); try again."
                 ) from error
         finally:
-            if self._response is not None:
-                self._response.close()
+            if response is not None:
+                response.close()
 
     def close(self) -> None:
-        """End the answer, also while somebody waits for its next piece: the server stops working on it."""
+        """End the answer, also while somebody waits for its first or next piece: the server stops working on it."""
         self._closed = True
-        stream = self._response.extensions.get("network_stream") if self._response is not None else None
-        raw = stream.get_extra_info("socket") if stream is not None else None
-        if raw is not None:
+        if self._socket is not None:
             with suppress(OSError):  # it may just have ended by itself
-                raw.shutdown(socket.SHUT_RDWR)
+                self._socket.shutdown(socket.SHUT_RDWR)
+
+    def _trace(self, event: str, info: dict[str, Any]) -> None:
+        """Called by httpx at every step of the request: its connection is there long before its response."""
+        if event == "connection.connect_tcp.complete":
+            self._socket = info["return_value"].get_extra_info("socket")
+            if self._closed:
+                self.close()
 
 
 def _data(response: httpx.Response) -> Iterator[dict[str, Any]]:

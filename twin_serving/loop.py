@@ -100,4 +100,9 @@ class ConcurrentLoop(LitLoop):  # type: ignore[misc]
                 pass
             for consumer, pieces in together.items():
                 message = (pieces, LitAPIStatus.OK, LoopResponseType.STREAMING, self.worker_id)
-                transport.send((CHANNEL, message), consumer_id=consumer)
+                try:
+                    transport.send((CHANNEL, message), consumer_id=consumer)
+                except (EOFError, ConnectionError):  # the queue's process has ended, and with it the server
+                    return
+                except Exception:  # no answer of this worker would come any more
+                    logger.exception("pieces could not be sent to the web process")

@@ -14,6 +14,7 @@ from prometheus_client.process_collector import ProcessCollector
 # Beyond so many authors, those that come later share a label: every label is a series that the scraper keeps.
 MOST_AUTHORS = 100
 OTHERS = "others"
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 REGISTRY = CollectorRegistry()
 ProcessCollector(registry=REGISTRY)
@@ -52,8 +53,8 @@ _authors: set[str] = set()
 
 
 def count_request(route: str, method: str, status: int, seconds: float) -> None:
-    """Count an answered request. route: its template, never the path that was asked."""
-    _requests.labels(route, method, str(status)).inc()
+    """Count an answered request. route: its template, never the path that was asked; method: whatever was sent."""
+    _requests.labels(route, method if method in METHODS else OTHERS, str(status)).inc()
     _request_seconds.labels(route).observe(seconds)
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from twin_assets.core.errors import ModelError, TwinError, UnknownModelError
+from twin_assets.core.errors import ModelError, UnknownModelError
 from twin_assets.core.workspace import Workspace
 from twin_serving.endpoint_engine import GENERATOR, generator_name, generator_of
 from twin_serving.engines import Engine, EnginePool, engine_makers
@@ -168,14 +168,20 @@ class ServedModels:
                     logger.warning("the registry's choice for %s cannot be served: %s", author, error)
 
     def _preload(self) -> None:
-        authors = [self.candidate[0]] if self.candidate else [author.id for author in self.workspace.authors.list()]
+        try:
+            authors = [self.candidate[0]] if self.candidate else [author.id for author in self.workspace.authors.list()]
+        except Exception as error:  # each is loaded when first asked for
+            logger.warning("nothing is loaded ahead, as the authors cannot be read: %s", error)
+            return
         for author in authors:
             if len(self._current) >= PRELOADED or self._stopped.is_set():
                 return
             try:
                 self._refresh(author)
-            except TwinError as error:
+            except NoApprovedModelError as error:
                 logger.info("nothing to load for %s: %s", author, error)
+            except Exception as error:  # whatever it is, the watch of the registry goes on
+                logger.warning("the model of %s cannot be loaded ahead: %s", author, error)
 
 
 def model_folders(workspace: Workspace, model: "ModelVersion") -> tuple[Path, Path]:

@@ -43,6 +43,7 @@ class Observed:
 
     def _record(self, trace: Trace, status: int, first: int, request: Any, call: Any) -> None:
         ended = time.time_ns()
+        status = max(status, call.failed)  # a stream may break off after its 200
         trace.steps = [Step("first text", trace.started, first, {}), Step("writing", first, ended, {})]
         trace.texts = {
             "inputs": [message.plain for message in request.messages],

@@ -217,7 +217,8 @@ class OnnxEngines:
     memory: int = 2_000_000_000
     models: "OrderedDict[Path, OnnxModel]" = field(default_factory=OrderedDict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
-    _tried: dict[Path, Export] = field(default_factory=dict)  # that are being loaded now, or could not be
+    _loading: dict[Path, Export] = field(default_factory=dict)
+    _failed: dict[Path, Export] = field(default_factory=dict)
 
     def __call__(self, base_folder: Path, adapter: Path | None) -> OnnxEngine | None:
         """The engine, loaded where it is not; None where another kind has to serve, as also while it is loaded."""
@@ -236,24 +237,35 @@ class OnnxEngines:
                 model.used = time.monotonic()
                 self.models.move_to_end(version)
                 return OnnxEngine(model)
-            if self._tried.get(version) == export or not self._make_room(export.bytes):
+            if version in self._loading or self._failed.get(version) == export or not self._make_room(export.bytes):
                 return None
-            self._tried[version] = export
+            self._loading[version] = export
+        model = self._load(base_folder, version, export)
+        with self._lock:
+            del self._loading[version]
+            if model is None:
+                self._failed[version] = export
+                return None
+            self.models[version] = model
+        return OnnxEngine(model)
+
+    def _load(self, base_folder: Path, version: Path, export: Export) -> OnnxModel | None:
         try:
-            model = OnnxModel(base_folder, version / FOLDER, export)
+            return OnnxModel(base_folder, version / FOLDER, export)
         except Exception as error:  # whatever it is, the reference can serve
             logger.warning("the export in %s cannot be loaded, the reference serves: %s", version / FOLDER, error)
             return None
-        with self._lock:
-            self.models[version] = model
-            del self._tried[version]
-        return OnnxEngine(model)
 
     def _make_room(self, size: int) -> bool:
+        """Whether so many bytes fit beside what is loaded and being loaded, when what rests has left."""
+        room = self.memory - size - sum(export.bytes for export in self._loading.values())
         resting = time.monotonic() - RESTING_SECONDS
         for version, model in list(self.models.items()):
-            if sum(each.export.bytes for each in self.models.values()) + size <= self.memory:
+            if self._bytes() <= room:
                 break
             if model.used < resting:
                 del self.models[version]
-        return sum(each.export.bytes for each in self.models.values()) + size <= self.memory
+        return self._bytes() <= room
+
+    def _bytes(self) -> int:
+        return sum(model.export.bytes for model in self.models.values())

@@ -89,7 +89,7 @@ def create_server(
     add_error_answers(server.app)
     add_routes(server.app, settings, candidate, keys.internal)
     server.app.include_router(metrics_routes())
-    server.app.add_middleware(Traffic, draining=draining or Draining())
+    server.app.add_middleware(Traffic, draining=draining or Draining(), own=keys.internal)
     # What runs has had its time to finish before LitServe ends its processes.
     server.uvicorn_graceful_timeout = WEB_STOP_SECONDS
     return server

@@ -110,7 +110,7 @@ def stop_at(text: str, stops: Sequence[str]) -> int | None:
 
 def possible_stop(text: str, stops: Sequence[str]) -> int:
     """Length of the longest ending of the text that a stop string may still begin with."""
-    lengths = (n for stop in stops for n in range(1, len(stop)) if text.endswith(stop[:n]))
+    lengths = (n for stop in stops for n in range(1, min(len(stop), len(text) + 1)) if text.endswith(stop[:n]))
     return max(lengths, default=0)
 
 

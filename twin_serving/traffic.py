@@ -5,6 +5,7 @@ Draining: told to end (SIGTERM), the server answers new requests with 503, finis
 """
 
 import multiprocessing
+import secrets
 import time
 
 from starlette.responses import JSONResponse
@@ -47,11 +48,12 @@ class Draining:
 
 
 class Traffic:
-    """ASGI middleware, the outermost."""
+    """ASGI middleware, the outermost. own: the key by which the server asks itself for parts of what runs."""
 
-    def __init__(self, app: ASGIApp, draining: Draining) -> None:
+    def __init__(self, app: ASGIApp, draining: Draining, own: str) -> None:
         self.app = app
         self.draining = draining
+        self._own = f"Bearer {own}".encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Count the request and let it pass, or answer 503 while the server drains."""
@@ -68,7 +70,7 @@ class Traffic:
 
         state = scope["path"] in STATE_PATHS
         try:
-            if self.draining.ending and (not state or scope["path"] == "/ready"):
+            if self.draining.ending and (not state or scope["path"] == "/ready") and not self._is_own(scope):
                 await _refusal(scope, receive, counting)
             elif state:
                 await self.app(scope, receive, counting)
@@ -77,6 +79,10 @@ class Traffic:
         finally:
             route = getattr(scope.get("route"), "path", "none")
             count_request(route, scope["method"], status, time.perf_counter() - started)
+
+    def _is_own(self, scope: Scope) -> bool:
+        said = dict(scope["headers"]).get(b"authorization", b"")
+        return secrets.compare_digest(said, self._own)
 
     async def _work(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.draining.count(1)

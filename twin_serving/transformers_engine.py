@@ -47,7 +47,7 @@ class Base:
         self.adapter_bytes = adapter_bytes
         self.adapters: OrderedDict[str, Adapter] = OrderedDict()
         self.tokenizer, model = load_base(folder, self.device)
-        self.ends = end_tokens(model, self.tokenizer)
+        self.ends = end_tokens(model.generation_config, self.tokenizer)
         self.dtype = model.dtype
         self._lock = threading.RLock()
         self._names = itertools.count()
@@ -154,9 +154,13 @@ class Base:
     def _one_by_one(
         self, prompt: list[int], limit: int, generation: Generation, adapter: Adapter | None
     ) -> Generator[int]:
+        asked = time.monotonic()
         with self._lock:
+            left = max(0.0, generation.seconds - (time.monotonic() - asked))
             self.use([adapter])
-            yield from generated(self.model, self.tokenizer, self.ends, prompt, limit, generation)
+            yield from generated(
+                self.model, self.tokenizer, self.ends, prompt, limit, replace(generation, seconds=left)
+            )
 
 
 class TransformersEngine:
@@ -195,7 +199,7 @@ class TransformersEngines:
         self.adapter_bytes = adapter_bytes
         self.bases: OrderedDict[str, Base] = OrderedDict()
         self._lock = threading.Lock()
-        self._loading: dict[str, threading.Lock] = {}
+        self._loading: dict[str, threading.Lock] = {}  # kept for bases that left: one may just be loaded again
 
     def __call__(self, base_folder: Path, adapter: Path | None) -> TransformersEngine:
         """The engine; the base is loaded where it is not, while others go on being used. Raises ModelError."""
@@ -208,5 +212,5 @@ class TransformersEngines:
                 self.bases[key] = base
                 self.bases.move_to_end(key)
                 while len(self.bases) > self.max_bases:
-                    self._loading.pop(self.bases.popitem(last=False)[0], None)
+                    self.bases.popitem(last=False)
         return TransformersEngine(base, adapter)

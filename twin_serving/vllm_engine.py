@@ -7,6 +7,7 @@ of theirs has vLLM.
 import asyncio
 import itertools
 import json
+import logging
 import threading
 from collections.abc import AsyncIterator, Generator, Iterator
 from importlib.util import find_spec
@@ -15,7 +16,10 @@ from queue import SimpleQueue
 from typing import Any
 
 from twin_assets.core.errors import ModelError
+from twin_serving.base_models import end_tokens
 from twin_serving.streaming import Generation, Piece, first_line, pieces, room_for
+
+logger = logging.getLogger(__name__)
 
 # Adapters in GPU memory and beside it, and the largest rank they may have.
 GPU_ADAPTERS, CPU_ADAPTERS, RANK = 8, 64, 64
@@ -49,7 +53,7 @@ def fits(adapter: Path) -> bool:
 
 
 class VllmModel:
-    """A base in vLLM, driven by an event loop in a thread of its own. Raises ModelError where it cannot be loaded."""
+    """A base in vLLM, driven by an event loop in a thread of its own. Raises what vLLM raises."""
 
     def __init__(self, base: Path) -> None:
         from transformers import AutoTokenizer, GenerationConfig
@@ -57,11 +61,8 @@ class VllmModel:
         from vllm.v1.engine.async_llm import AsyncLLM
 
         self.tokenizer: Any = AutoTokenizer.from_pretrained(base, local_files_only=True, trust_remote_code=False)
-        configured = None
-        if (base / "generation_config.json").is_file():
-            configured = GenerationConfig.from_pretrained(base).eos_token_id
-        ends = {*(configured if isinstance(configured, list) else [configured]), self.tokenizer.eos_token_id}
-        self.ends = {int(token) for token in ends if token is not None}
+        said = (base / "generation_config.json").is_file()
+        self.ends = end_tokens(GenerationConfig.from_pretrained(base) if said else GenerationConfig(), self.tokenizer)
         self.loop = asyncio.new_event_loop()
         threading.Thread(target=self.loop.run_forever, name="vllm", daemon=True).start()
         self._numbers: dict[Path, int] = {}
@@ -73,8 +74,9 @@ class VllmModel:
 
         try:
             self.engine = asyncio.run_coroutine_threadsafe(load(), self.loop).result()
-        except Exception as error:
-            raise ModelError(f"vLLM cannot load the base model in {base}: {first_line(error)}.") from error
+        except Exception:
+            self.loop.call_soon_threadsafe(self.loop.stop)
+            raise
         self.context = int(self.engine.model_config.max_model_len)
 
     def tokens(self, prompt: list[int], limit: int, generation: Generation, adapter: Path | None) -> Generator[int]:
@@ -152,6 +154,7 @@ class VllmEngines:
 
     def __init__(self) -> None:
         self._model: tuple[Path, VllmModel] | None = None
+        self._failed: set[Path] = set()
         self._lock = threading.Lock()
 
     def __call__(self, base_folder: Path, adapter: Path | None) -> VllmEngine | None:
@@ -159,10 +162,19 @@ class VllmEngines:
         if not available() or (adapter is not None and not fits(adapter)):
             return None
         with self._lock:
+            if self._model is None and base_folder not in self._failed:
+                self._load(base_folder)
             if self._model is None:
-                self._model = base_folder, VllmModel(base_folder)
+                return None
             base, model = self._model
         return VllmEngine(model, adapter) if base == base_folder else None
+
+    def _load(self, base: Path) -> None:
+        try:
+            self._model = base, VllmModel(base)
+        except Exception as error:  # whatever it is, the reference can serve; loading again would take as long again
+            logger.warning("vLLM cannot load the base model in %s, other engines serve: %s", base, first_line(error))
+            self._failed.add(base)
 
 
 def available() -> bool:

@@ -16,10 +16,13 @@ from twin_assets.core.errors import TwinError
 from twin_assets.core.workspace import Workspace
 from twin_assets.settings import Settings
 from twin_serving.answers import status_of
-from twin_serving.chat import ChatRequest, ChatSpec
+from twin_serving.chat import SEEDS, ChatRequest, ChatSpec
 from twin_serving.loop import ConcurrentLoop
 from twin_serving.models import ServedModels
 from twin_serving.streaming import Generation
+
+# Scores divided by less overflow; and there is no telling its draws from the likeliest token.
+LEAST_TEMPERATURE = 0.001
 
 
 class ChatAPI(LitAPI):  # type: ignore[misc]
@@ -63,13 +66,14 @@ class ChatAPI(LitAPI):  # type: ignore[misc]
 
 
 def _generation(request: ChatRequest, seconds: float) -> Generation:
+    """What is asked for as every engine can do it: rows share a batch, and one that failed there would end others."""
     stop = [request.stop] if isinstance(request.stop, str) else request.stop or []
     return Generation(
         messages=[message.plain for message in request.messages],
         max_tokens=request.max_completion_tokens or request.max_tokens,
-        temperature=request.temperature,
+        temperature=request.temperature if request.temperature >= LEAST_TEMPERATURE else 0.0,
         top_p=request.top_p,
-        seed=request.seed,
+        seed=None if request.seed is None else request.seed % SEEDS,
         stop=tuple(text for text in stop if text),
         seconds=seconds,
     )

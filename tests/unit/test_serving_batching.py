@@ -1,6 +1,7 @@
 """Continuous batching: a row in a mixed batch is as if it were alone, for every family of models."""
 
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -112,6 +113,13 @@ def test_a_recurrent_family_is_served_one_after_the_other_by_the_same_interface(
     together(ask, 3)
     assert len(answers) == 3
     assert len(set(answers.values())) == 1
+    late = engine.base.tokens([1, 2], 9, Generation([], temperature=0.0, seconds=0.05), None)
+    with engine.base._lock:  # another is being answered until this one's time is over
+        waiting = threading.Thread(target=lambda: answers.update({-1: str(len(list(late)))}))
+        waiting.start()
+        time.sleep(0.2)
+    waiting.join()
+    assert answers[-1] == "1"
 
 
 def together(ask: object, count: int) -> None:

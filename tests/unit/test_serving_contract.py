@@ -205,6 +205,9 @@ def test_exports_that_do_not_serve_are_left_to_the_reference(exported: Exported,
     assert makers(exported.base, version / "adapter") is None  # its graph is missing
     assert OnnxEngines(memory=kept["bytes"] - 1)(exported.base, exported.adapter) is None
     small = OnnxEngines(memory=kept["bytes"])
+    small._loading[version] = exported.export
+    assert small(exported.base, exported.adapter) is None  # together they would not fit
+    del small._loading[version]
     assert small(exported.base, exported.adapter) is not None
     assert small(exported.base, exported.adapter) is not None
     for path in (exported.adapter.parent / FOLDER).iterdir():

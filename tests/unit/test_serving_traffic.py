@@ -18,6 +18,7 @@ from twin_serving.calls import Calls, _Hub, retry_after
 from twin_serving.loop import CANCEL, CHANNEL, ConcurrentLoop
 from twin_serving.scaling import DOWN_SECONDS, MOST, Load, Scaling, wanted
 from twin_serving.streaming import Piece
+from twin_serving.traffic import Draining, Traffic
 
 Sent = dict[str, Any]  # as the worker sends a piece
 
@@ -107,6 +108,23 @@ def test_errors_keep_their_status_and_unforeseen_ones_their_details_to_the_log(w
     assert "secret" not in piece["error"]
 
 
+def test_pieces_that_cannot_be_sent_take_no_others_with_them(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    put, failed = worker.messages.put, threading.Event()
+
+    def once(message: Any) -> None:
+        if failed.is_set():
+            put(message)
+        else:
+            failed.set()
+            raise TypeError("cannot pickle this")
+
+    monkeypatch.setattr(worker.messages, "put", once)
+    worker.ask("lost")
+    assert failed.wait(30)
+    worker.ask("second")
+    assert worker.pieces(1)[0][1]["text"] == "second"
+
+
 class Spec:
     """The part of LitServe's spec that calls use."""
 
@@ -180,3 +198,37 @@ def test_authors_beyond_the_bound_share_a_label(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(metrics, "_authors", {f"a{number}" for number in range(metrics.MOST_AUTHORS)})
     assert metrics.author_label("a7") == "a7"
     assert metrics.author_label("late") == metrics.OTHERS
+
+
+def test_methods_nobody_knows_share_a_label() -> None:
+    labels = {"route": "none", "status": "418"}
+    for method in ("GET", "BREW", "WHEN"):
+        metrics.count_request("none", method, 418, 0.1)
+    counts = [
+        metrics.REGISTRY.get_sample_value("twin_requests_total", {**labels, "method": method})
+        for method in ("GET", metrics.OTHERS, "BREW")
+    ]
+    assert counts == [1, 2, None]
+
+
+def test_while_it_drains_the_server_answers_itself_alone() -> None:
+    async def answers(_scope: Any, _receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def ask(path: str, key: str) -> int:
+        found: list[Any] = []
+
+        async def send(message: Any) -> None:
+            found.append(message)
+
+        headers = [(b"authorization", f"Bearer {key}".encode())]
+        await traffic({"type": "http", "method": "GET", "path": path, "headers": headers}, None, send)  # type: ignore[arg-type]
+        return int(found[0]["status"])
+
+    draining = Draining()
+    traffic = Traffic(answers, draining, own="inside")
+    asked = [("/v1/compose", "outside"), ("/v1/compose", "inside"), ("/ready", "outside"), ("/health", "outside")]
+    assert [asyncio.run(ask(*each)) for each in asked] == [200, 200, 200, 200]
+    draining.drain(0)
+    assert [asyncio.run(ask(*each)) for each in asked] == [503, 200, 503, 200]

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from twin_assets.core.errors import ModelError
+from twin_serving import vllm_engine
 from twin_serving.streaming import Generation
 from twin_serving.vllm_engine import VllmEngines, engine_arguments, fits, sampling_arguments, streamed
 
@@ -49,6 +50,22 @@ def test_adapters_it_does_not_serve_are_left_to_others(tmp_path: Path) -> None:
 @pytest.mark.skipif(find_spec("vllm") is not None, reason="vLLM is installed here")
 def test_without_vllm_there_is_no_engine(tmp_path: Path) -> None:
     assert VllmEngines()(tmp_path, None) is None
+
+
+def test_a_base_it_cannot_load_is_tried_once_and_left_to_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[Path] = []
+
+    def load(base: Path) -> None:
+        tried.append(base)
+        raise RuntimeError("this architecture is not known")
+
+    monkeypatch.setattr(vllm_engine, "available", lambda: True)
+    monkeypatch.setattr(vllm_engine, "VllmModel", load)
+    makers = VllmEngines()
+    assert [makers(tmp_path / name, None) for name in ("one", "one", "two")] == [None, None, None]
+    assert tried == [tmp_path / "one", tmp_path / "two"]
 
 
 def test_tokens_come_out_of_the_loop_and_closing_ends_them(loop: asyncio.AbstractEventLoop) -> None:
