@@ -8,12 +8,16 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from twin_assets.core.errors import (
+    BrokenFileError,
+    EndpointError,
     FetchError,
     GateError,
     IndexMissingError,
     InputError,
     LakeError,
     ModelError,
+    ServingError,
+    SourceError,
     TwinError,
     UnknownAuthorError,
     UnknownModelError,
@@ -21,6 +25,7 @@ from twin_assets.core.errors import (
 )
 from twin_serving.models import NoApprovedModelError
 from twin_serving.permission import PRINCIPAL, NotPermittedError, Principal
+from twin_serving.places import BusyError
 
 # First match wins: subclasses stand before their bases.
 STATUS: tuple[tuple[type[TwinError], int], ...] = (
@@ -30,8 +35,13 @@ STATUS: tuple[tuple[type[TwinError], int], ...] = (
     (NoApprovedModelError, 409),
     (IndexMissingError, 409),
     (GateError, 409),
+    (BusyError, 429),
     (InputError, 400),
     (FetchError, 502),
+    (EndpointError, 502),
+    (SourceError, 502),
+    (BrokenFileError, 503),
+    (ServingError, 503),
     (ModelError, 503),
     (LakeError, 503),
     (VectorIndexError, 503),
@@ -65,7 +75,8 @@ def add_error_answers(app: FastAPI) -> None:
     @app.exception_handler(TwinError)
     async def ours(request: Request, error: TwinError) -> JSONResponse:
         status = status_of(error)
-        return JSONResponse(error_body(_told(request, str(error)), status), status)
+        headers = {"Retry-After": str(error.retry_after)} if isinstance(error, BusyError) else None
+        return JSONResponse(error_body(_told(request, str(error)), status), status, headers)
 
     @app.exception_handler(StarletteHTTPException)
     async def http(request: Request, error: HTTPException) -> JSONResponse:

@@ -24,6 +24,8 @@ from twin_serving.library import EmbeddingMemory, Libraries
 from twin_serving.links import LinkMemory, LinkText
 from twin_serving.material import LISTED, SEARCH, SEARCHED, Material
 from twin_serving.metrics import retrieval
+from twin_serving.permission import KNOWN
+from twin_serving.places import Places
 from twin_serving.ranking import ranked
 from twin_serving.schemas import ComposeRequest
 from twin_serving.tracing import Trace, Tracer
@@ -49,15 +51,16 @@ class Composer:
         self.embed = EmbeddingMemory(lambda texts: workspace.embedder.embed(texts))
         self.keeper = Keeper(workspace)
         self.traffic = Traffic()
+        self.places = Places(workspace.settings.serving_compositions)
         self._stopped = threading.Event()
 
     def warm_up(self, author: str) -> None:
-        """Read what the author's first draft would wait for, and embed their passages while nobody is served.
+        """Read what the author's first draft would wait for. Raises LakeError."""
+        _ = self.libraries.of(author).style
 
-        Raises LakeError.
-        """
+    def embed_ahead(self, author: str) -> None:
+        """Embed the author's passages while nobody is served; that may take minutes. Raises LakeError."""
         library = self.libraries.of(author)
-        _ = library.style
         embed_ahead(library.documents.values(), self.embed, self.traffic, self._stopped)
 
     def close(self) -> None:
@@ -69,7 +72,8 @@ class Composer:
     def compose(self, request: ComposeRequest) -> dict[str, Any]:
         """The answer of /v1/compose, drafts best first.
 
-        Raises UnknownAuthorError, IndexMissingError and LakeError; a link or a model that fails is said in the answer.
+        Raises BusyError, UnknownAuthorError, IndexMissingError and LakeError; a link or a model that fails is said in
+        the answer.
         """
         for name, data in self.events(request):
             if name == "done":
@@ -82,7 +86,7 @@ class Composer:
         Closing the iterator ends what is being written. Raises as compose() does.
         """
         making = _Composition(request)
-        with self.traffic, self.tracer.failures(making.trace, request.author):
+        with self.places.taken(), self.traffic, self.tracer.failures(making.trace, request.author):
             yield from self._gathering(making)
             yield from self._assembling(making)
             yield from self._generating(making)
@@ -121,7 +125,7 @@ class Composer:
     def _gather(self, request: ComposeRequest, links: list[LinkText]) -> Material:
         author = self.workspace.authors.get(request.author)
         titles = " ".join(link.title for link in links)
-        query = f"{subject_of(request.prompt)} {(request.reply_to or '')[:500]} {titles}".strip()
+        query = f"{subject_of(request.prompt, request.reply_to or '')} {titles}".strip()
         categories = ["post", "article"] if FORMS[request.format].category != "code" else None
         hits = self.workspace.retriever.search(author.id, query, SEARCHED, categories, options=SEARCH)
         voice, problem = Voice(), None
@@ -208,8 +212,8 @@ class _Composition:
         return [hit.to_dict() for hit in self.material.hits[:LISTED]]
 
     def say(self, problem: str) -> None:
-        """Tell a reader with the first draft, once."""
-        told = self.drafts[0]["problems"]
+        """Tell a reader with the first draft, once; not which other authors there are, as it is kept for all keys."""
+        problem, told = KNOWN.sub("", problem), self.drafts[0]["problems"]
         if problem not in told:
             told.append(problem)
 

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import anyio
-from fastapi import APIRouter, Query
-from fastapi.responses import StreamingResponse
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic import AwareDatetime
 from starlette.concurrency import run_in_threadpool
 
@@ -16,9 +16,12 @@ from twin_assets.core.workspace import Workspace
 from twin_serving import history
 from twin_serving.answers import error_body, status_of
 from twin_serving.composer import WAITING, Composer, Event
+from twin_serving.permission import Principal, principal_of
 from twin_serving.schemas import ComposeRequest, FeedbackRequest
 
 logger = logging.getLogger(__name__)
+
+GONE = 499  # as nginx counts requests whose client has closed the connection
 
 
 def composing_routes(workspace: Workspace, composer: Composer) -> APIRouter:
@@ -26,13 +29,14 @@ def composing_routes(workspace: Workspace, composer: Composer) -> APIRouter:
     router = APIRouter(prefix="/v1", tags=["writing"])
 
     @router.post("/compose", response_model=None)
-    def compose(request: ComposeRequest) -> dict[str, Any] | StreamingResponse:
+    async def compose(http: Request, request: ComposeRequest) -> dict[str, Any] | Response:
         """Drafts with receipts, best first; with stream=true as server-sent events while they are made."""
-        if not request.stream:
-            return composer.compose(request)
         events = composer.events(request)
-        first = next(events)  # what is wrong with the request is said by the status, before anything streams
-        return StreamingResponse(_stream(first, events), media_type="text/event-stream")
+        if not request.stream:
+            return await _whole(http, events)
+        # What is wrong with the request is said by the status, before anything streams.
+        first = await run_in_threadpool(next, events)
+        return StreamingResponse(_stream(first, events, principal_of(http)), media_type="text/event-stream")
 
     @router.post("/feedback", status_code=201)
     def feedback(request: FeedbackRequest) -> dict[str, str]:
@@ -61,7 +65,19 @@ def composing_routes(workspace: Workspace, composer: Composer) -> APIRouter:
     return router
 
 
-async def _stream(first: Event, events: Iterator[Event]) -> AsyncIterator[str]:
+async def _whole(http: Request, events: Iterator[Event]) -> dict[str, Any] | Response:
+    """The answer alone; ends what is being written when the client goes."""
+    try:
+        while not await http.is_disconnected():
+            name, data = await run_in_threadpool(next, events)
+            if name == "done":
+                return data
+        return JSONResponse(error_body("The client has gone.", GONE), GONE)  # for the figures: nobody reads it
+    finally:
+        await _ended(events)
+
+
+async def _stream(first: Event, events: Iterator[Event], principal: Principal) -> AsyncIterator[str]:
     """The events in their form; ends what is being written when the client goes."""
     try:
         event: Event | None = first
@@ -69,13 +85,17 @@ async def _stream(first: Event, events: Iterator[Event]) -> AsyncIterator[str]:
             yield _sent(event)
             event = await run_in_threadpool(next, events, None)
     except TwinError as error:
-        yield _sent(("error", error_body(str(error), status_of(error))))
+        yield _sent(("error", error_body(principal.told(str(error)), status_of(error))))
     except Exception:
         logger.exception("composing failed")
         yield _sent(("error", error_body("The server failed on this request; its log says why.", 500)))
     finally:
-        with anyio.CancelScope(shield=True):
-            await run_in_threadpool(events.close)  # type: ignore[attr-defined]
+        await _ended(events)
+
+
+async def _ended(events: Iterator[Event]) -> None:
+    with anyio.CancelScope(shield=True):
+        await run_in_threadpool(events.close)  # type: ignore[attr-defined]
 
 
 def _sent(event: Event) -> str:

@@ -1,14 +1,19 @@
 """Routes about what is learned from: the author's documents, datasets and exclusions, trainings and what one takes."""
 
+import re
 from dataclasses import asdict
 from datetime import UTC, date, datetime, time
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from pydantic import Field
 
 from twin_assets.core.workspace import Workspace
+from twin_serving.permission import principal_of, refuse_folders
 from twin_serving.schemas import Strict
+
+# A size, auto, nano or a hub id; everything else is a folder of this machine.
+_PUBLIC_BASE = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w-][\w.-]*)?")
 
 
 class ExclusionRequest(Strict):
@@ -90,10 +95,12 @@ def dataset_routes(workspace: Workspace) -> APIRouter:
         return {"experiments": experiments(workspace, workspace.authors.get(author_id).id)}
 
     @router.post("/preflight")
-    def preflight(author_id: str, request: PreflightRequest) -> dict[str, Any]:
+    def preflight(http: Request, author_id: str, request: PreflightRequest) -> dict[str, Any]:
         """What a training takes here; where it does not fit, why and the nearest setting that fits."""
         from twin_assets.core.training.forecast import forecast
 
+        if request.base is not None and not _PUBLIC_BASE.fullmatch(request.base):
+            refuse_folders(principal_of(http))
         machine, found = forecast(workspace, author_id, request.base, request.settings)
         return {"machine": asdict(machine), "estimates": [asdict(each) for each in found]}
 

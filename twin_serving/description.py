@@ -5,6 +5,8 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from twin_serving.guard import OPEN_PATHS
+
 SUMMARY = "Drafts in an author's voice, from what they have published, with receipts."
 DESCRIPTION = """
 An author's twin: `/v1/compose` drafts texts whose sentences are tied to what supports them, `/v1/search` finds what the
@@ -16,6 +18,8 @@ TAGS = (
     ("writing", "Composing, searching, and what became of drafts."),
     ("twins", "Authors, their sources and what was collected."),
     ("models", "Versions of models, decisions about them, and what they were made from."),
+    ("datasets", "What a model learns from: versions, samples, and what a training would take."),
+    ("library", "What was collected, document by document."),
     ("voice", "How an author sounds, as measured and as edited."),
     ("monitoring", "How a twin does in use."),
     ("state", "Of the server itself."),
@@ -48,7 +52,6 @@ STREAMED: dict[str, dict[str, Any]] = {
     },
     "/v1/chat/completions": {"type": "object", "required": ["data"], "properties": {"data": {"type": "string"}}},
 }
-OPEN = ("/health", "/ready")
 
 
 def describe(app: FastAPI) -> None:
@@ -84,7 +87,7 @@ def _described(app: FastAPI) -> dict[str, Any]:
             answers = operation["responses"]
             answers.pop("422", None)
             answers |= {"4XX": refused, "5XX": refused}
-            if path not in OPEN:
+            if path not in OPEN_PATHS:
                 operation["security"] = [{"bearer": []}, {"header": []}]
             if path in STREAMED and "200" in answers:
                 events = {"text/event-stream": {"schema": STREAMED[path]}}

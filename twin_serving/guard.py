@@ -74,10 +74,10 @@ class Guard:
             # A page whose name was pointed at this machine sends that name: without a key only loopback's are let in.
             raise RefusedError(403, "Without an API key this server answers on 127.0.0.1 and localhost only.")
         origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc != headers.get("host"):
+        if origin is not None and _host_of(origin) != headers.get("host"):
             raise RefusedError(403, f"Pages of {origin} may not use this server.")
         length = headers.get("content-length", "0")
-        if not length.isdigit() or int(length) > limit:
+        if not (length.isascii() and length.isdecimal() and int(length[:20]) <= limit):
             raise RefusedError(413, _too_large(limit))
         return principal
 
@@ -150,6 +150,13 @@ def _limited(receive: Receive, limit: int) -> Receive:
 
 def _too_large(limit: int) -> str:
     return f"The request is larger than {limit // MEBIBYTE} MB; send less at once."
+
+
+def _host_of(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return None
 
 
 def _name_of(host: str) -> str | None:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
-from twin_assets.core.errors import InputError
+from twin_assets.core.errors import InputError, LakeError
 from twin_assets.core.workspace import Workspace
 from twin_serving.schemas import FeedbackRequest
 
@@ -22,14 +22,17 @@ _SHARED = ("author", "format", "prompt", "index_version", "dataset_version", "tr
 class Keeper:
     """Writes answers to the lake in a thread of its own, in their order: a commit takes 50 ms that nobody waits for.
 
-    Who reads them calls flush() before. An answer that cannot be written is logged and lost; so are those that wait
-    when the process is killed, which is the time of a commit or two.
+    Who reads them calls flush() before, which sees what this process has been handed: with several servers on one lake,
+    another's newest answer is there a moment later. What the lake does not take is tried again with every later
+    answer and reader, the newest MOST_WAITING of it. Those that wait when the process is killed are lost, which is the
+    time of a commit or two.
     """
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="history")
         self._waiting: deque[Future[None]] = deque()
+        self._refused: deque[dict[str, Any]] = deque(maxlen=MOST_WAITING)
 
     def keep(self, answer: dict[str, Any]) -> None:
         """Hand in an answer; waits where many are waiting."""
@@ -38,27 +41,56 @@ class Keeper:
             self._waiting.popleft().result()
 
     def flush(self) -> None:
-        """Wait until everything handed in is written."""
+        """Wait until everything handed in is written, or was refused by the lake again."""
+        if self._refused:
+            self._waiting.append(self._writer.submit(self._keep_refused))
         for waiting in list(self._waiting):
             waiting.result()
 
     def close(self) -> None:
         """Write what is left."""
+        self._writer.submit(self._keep_refused)
         self._writer.shutdown()
 
     def _keep(self, answer: dict[str, Any]) -> None:
+        self._keep_refused()
+        self._write(answer)
+
+    def _keep_refused(self) -> None:
+        """Try what the lake refused, until it refuses one again: the others are then before it the next time."""
+        for _ in range(len(self._refused)):
+            if not self._write(self._refused.popleft(), again=True):
+                return
+
+    def _write(self, answer: dict[str, Any], *, again: bool = False) -> bool:
+        """Whether nothing is left to try."""
         try:
-            keep_composition(self._workspace, answer)
+            keep_composition(self._workspace, answer, again=again)
+        except LakeError as error:
+            _not_kept(answer, error)
+            self._refused.append(answer)
+            return False
         except Exception as error:  # the answer has been given
-            logger.error("the composition %s was not kept: %s", answer["trace_id"], error)
+            _not_kept(answer, error)
+        return True
+
+
+def _not_kept(answer: dict[str, Any], error: Exception) -> None:
+    # Of the error the beginning: the rest may repeat what was to be written.
+    reason = str(error).partition("\n")[0][:200]
+    logger.error("the composition %s was not kept: %s: %s", answer["trace_id"], type(error).__name__, reason)
 
 
 class UnknownCompositionError(InputError):
     """There is no such composition of this author's."""
 
 
-def keep_composition(workspace: Workspace, answer: dict[str, Any]) -> None:
-    """Write an answer and its drafts to the lake: feedback and preference pairs refer to them. Raises LakeError."""
+def keep_composition(workspace: Workspace, answer: dict[str, Any], *, again: bool = False) -> None:
+    """Write an answer and its drafts to the lake: feedback and preference pairs refer to them.
+
+    The drafts first, so that an answer that is listed is whole. again: a part of it may be there and is replaced, which
+    reads the author's files. Raises LakeError.
+    """
     from twin_assets.core.lake import json_text
 
     created = datetime.fromisoformat(answer["created_at"])
@@ -77,11 +109,12 @@ def keep_composition(workspace: Workspace, answer: dict[str, Any]) -> None:
     best = answer["drafts"][0]["text"] if answer["drafts"] else ""
     row = {name: answer[name] for name in ("author", "trace_id", "format", "prompt")}
     row |= {"created_at": created, "drafts": len(rows), "beginning": " ".join(best.split())[:BEGINNING]}
-    # Two tables, two commits: at once they take the time of one.
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        drafts = pool.submit(workspace.lake.append, "drafts", rows)
-        workspace.lake.append("compositions", [row | {"answer": json_text(answer)}])
-        drafts.result()
+    written = {"drafts": rows, "compositions": [row | {"answer": json_text(answer)}]}
+    for table, made in written.items():
+        if again:
+            workspace.lake.replace(table, answer["author"], "trace_id", [answer["trace_id"]], made)
+        else:
+            workspace.lake.append(table, made)
 
 
 def compositions(workspace: Workspace, author: str, limit: int, before: datetime | None) -> list[dict[str, Any]]:
@@ -90,7 +123,12 @@ def compositions(workspace: Workspace, author: str, limit: int, before: datetime
 
     workspace.authors.get(author)
     columns = ["trace_id", "created_at", "format", "prompt", "drafts", "beginning"]
-    where = None if before is None else pl.col("created_at") < before
+    where = pl.lit(True) if before is None else pl.col("created_at") < before
+    # The moments alone first: prompts are long, and all that were ever written are not read for a page of them.
+    moments = workspace.lake.read("compositions", author, columns=["created_at"], where=where)["created_at"]
+    if moments.is_empty():
+        return []
+    where &= pl.col("created_at") >= moments.top_k(limit).min()
     rows = workspace.lake.read("compositions", author, columns=columns, where=where)
     newest = rows.sort("created_at", descending=True).head(limit)
     return [row | {"created_at": row["created_at"].isoformat()} for row in newest.to_dicts()]

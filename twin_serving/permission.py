@@ -74,6 +74,14 @@ def principal_of(request: HTTPConnection) -> Principal:
     return found
 
 
+def refuse_folders(principal: Principal) -> None:
+    """Raise NotPermittedError for clients: the folders of this machine are the operator's to name, on it."""
+    if principal.client is not None:
+        raise NotPermittedError(
+            f"The key of {principal.client.name} cannot name folders of the server's machine; its operator adds them."
+        )
+
+
 class Keys:
     """The keys a server takes. open: who has no key is the operator, as long as there is none at all."""
 

@@ -3,14 +3,13 @@
 import logging
 import os
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Response
 
-from twin_assets.core.errors import TwinError
 from twin_assets.core.index import SearchFilter
 from twin_assets.core.workspace import Workspace
 from twin_assets.settings import Settings
@@ -21,6 +20,7 @@ from twin_serving.composing import composing_routes
 from twin_serving.datasets import dataset_routes, document_routes
 from twin_serving.description import describe
 from twin_serving.lineage import lineage_routes
+from twin_serving.metrics import retrieval
 from twin_serving.monitoring import monitoring_routes
 from twin_serving.observing import Observed
 from twin_serving.releases import release_routes
@@ -31,6 +31,8 @@ from twin_serving.voice import voice_routes
 from twin_serving.worker import end_with_parent
 
 logger = logging.getLogger(__name__)
+
+MOST_WARMED = 8  # authors
 
 
 def add_routes(app: FastAPI, settings: Settings, candidate: tuple[str, str] | None, own_key: str) -> None:
@@ -61,8 +63,9 @@ def _health() -> APIRouter:
     router = APIRouter(tags=["state"])
 
     @router.get("/health")
-    def health(response: Response) -> dict[str, str]:
+    async def health(response: Response) -> dict[str, str]:
         """The server lives; /ready says whether its workers are up."""
+        # Not in the thread pool: an orchestrator ends a server whose threads are all busy and that does not answer.
         # running_server makes sure by this that it is its own child that answers on the port.
         response.headers[PROCESS_HEADER] = str(os.getppid())
         return {"status": "ok"}
@@ -73,10 +76,11 @@ def _health() -> APIRouter:
 def _find(workspace: Workspace, request: SearchRequest) -> dict[str, Any]:
     workspace.authors.get(request.author)
     where = SearchFilter(request.platforms, request.published_from, request.published_until, request.languages)
-    found = workspace.retriever.find(
-        request.author, request.query, request.limit, None if request.category is None else [request.category], where,
-        request.options,
-    )  # fmt: skip
+    categories = None if request.category is None else [request.category]
+    with retrieval():
+        found = workspace.retriever.find(
+            request.author, request.query, request.limit, categories, where, request.options
+        )
     version = workspace.index.version(request.author)
     return {"author": request.author, "index_version": version, **found.to_dict()}
 
@@ -108,11 +112,22 @@ def _run_while_serving(app: FastAPI, workspace: Workspace, composer: Composer) -
 
 
 def warm_up(workspace: Workspace, composer: Composer) -> None:
-    """Import and open the stores; what is missing is said when it is asked for."""
-    for author in workspace.authors.list()[:8]:
-        try:
-            workspace.registry.approved(author.id)
-            workspace.retriever.search(author.id, "warm", limit=1)
-            composer.warm_up(author.id)
-        except TwinError as error:
-            logger.info("nothing to warm up of %s: %s", author.id, error)
+    """Import and open the stores of every author, then embed ahead; what is missing is said when it is asked for."""
+
+    def read(author: str) -> None:
+        workspace.registry.approved(author)
+        workspace.retriever.search(author, "warm", limit=1)
+        composer.warm_up(author)
+
+    authors: list[str] = []
+    _warmed("authors", lambda: authors.extend(author.id for author in workspace.authors.list()[:MOST_WARMED]))
+    for step in (read, composer.embed_ahead):
+        for author in authors:
+            _warmed(author, partial(step, author))
+
+
+def _warmed(what: str, step: Callable[[], None]) -> None:
+    try:
+        step()
+    except Exception as error:  # the next one is warmed all the same
+        logger.info("nothing to warm up of %s: %s: %s", what, type(error).__name__, error)

@@ -10,6 +10,9 @@ from twin_assets.core.search_options import SearchOptions
 COMPOSED = ("linkedin_post", "thread", "instagram_caption", "article", "reply", "post")
 Length = Literal["short", "usual", "long"]
 Wish = Annotated[str, StringConstraints(max_length=200)]
+# Ids and names of things, and addresses: what is longer is none.
+Name = Annotated[str, StringConstraints(max_length=200)]
+Address = Annotated[str, StringConstraints(max_length=2_000)]
 
 
 class Strict(BaseModel):
@@ -21,12 +24,12 @@ class Strict(BaseModel):
 class SearchRequest(Strict):
     """Search what the author has written."""
 
-    author: str
+    author: Name
     query: str = Field(min_length=1, max_length=4_000)
     limit: int = Field(default=8, ge=1, le=50)
     category: Literal["post", "article", "code"] | None = None
-    platforms: list[str] = Field(default_factory=list, max_length=20)
-    languages: list[str] = Field(default_factory=list, max_length=20, description="ISO 639-1 codes")
+    platforms: list[Name] = Field(default_factory=list, max_length=20)
+    languages: list[Name] = Field(default_factory=list, max_length=20, description="ISO 639-1 codes")
     published_from: AwareDatetime | None = None
     published_until: AwareDatetime | None = Field(default=None, description="the first moment that is too late")
     options: SearchOptions = Field(default_factory=SearchOptions, description="the stages of the search")
@@ -35,10 +38,10 @@ class SearchRequest(Strict):
 class ComposeRequest(Strict):
     """Draft a text; variants: how many drafts of each kind; max_tokens limits each of the model's."""
 
-    author: str
+    author: Name
     prompt: str = Field(min_length=1, max_length=20_000)
-    links: list[str] = Field(default_factory=list, max_length=5)
-    format: str = "linkedin_post"
+    links: list[Address] = Field(default_factory=list, max_length=5)
+    format: Name = "linkedin_post"
     reply_to: str | None = Field(default=None, max_length=20_000, description="the text that a reply answers")
     length: Length = "usual"
     tone: Wish | None = None
@@ -68,8 +71,8 @@ class ComposeRequest(Strict):
 class SourceRequest(Strict):
     """A place the author publishes."""
 
-    platform: str
-    location: str = Field(min_length=1)
+    platform: Name
+    location: Address = Field(min_length=1)
 
 
 class ScheduleRequest(Strict):
@@ -81,28 +84,28 @@ class ScheduleRequest(Strict):
 class NamesRequest(Strict):
     """Every other name the author signs with."""
 
-    names: list[str] = Field(max_length=50)
+    names: list[Name] = Field(max_length=50)
 
 
 class TwinRequest(Strict):
     """A new author, with where they publish."""
 
-    id: str
-    name: str = Field(min_length=1)
-    sources: list[SourceRequest] = Field(default_factory=list)
+    id: Name
+    name: Name = Field(min_length=1)
+    sources: list[SourceRequest] = Field(default_factory=list, max_length=50)
 
 
 class DecisionRequest(Strict):
     """Why a version is approved or rejected."""
 
-    reason: str = "decided by hand"
+    reason: str = Field(default="decided by hand", max_length=2_000)
 
 
 class FeedbackRequest(Strict):
     """What the author thinks of a draft, or has made of it."""
 
-    author: str
-    draft_id: str = Field(min_length=1)
+    author: Name
+    draft_id: Name = Field(min_length=1)
     rating: int | None = Field(default=None, ge=1, le=5, description="1 far off … 5 post it")
     edited_text: str | None = Field(default=None, max_length=100_000)
     comment: str | None = Field(default=None, max_length=10_000)

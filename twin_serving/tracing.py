@@ -2,7 +2,8 @@
 
 Both are written after the answer, by a thread of its own from a bounded queue: a request never waits for them, and what
 does not fit is dropped and counted. A trace's id here is its id there, with MLflow's prefix. Steps, versions and
-figures are kept; prompts and texts only with TWIN_KEEP_PROMPTS, and then in MLflow alone.
+figures are kept; prompts and texts in MLflow only with TWIN_KEEP_PROMPTS, and in `usage` never. What was composed is in
+the lake (history.py), whatever that setting says.
 """
 
 import json
@@ -34,6 +35,7 @@ QUEUE = 1000
 # What comes within so many seconds is written together: a commit costs the same for one row and for a hundred.
 GATHER_SECONDS, MOST_TOGETHER = 2.0, 200
 CLOSE_SECONDS = 10.0
+LOGGED = 200  # characters of an error
 # Of the passages a draft draws on, so many say how well retrieval did.
 BEST_PASSAGES = 3
 # Columns of `usage` that a trace's attributes fill.
@@ -100,6 +102,8 @@ class Tracer:
 
     def record(self, trace: Trace, author: str, attributes: Mapping[str, Any], error: str | None = None) -> None:
         """Hand in a finished trace, or one that failed with this error; returns at once."""
+        if trace.kind == GENERATION or not self.workspace.settings.keep_prompts:
+            trace.texts = {}  # nobody writes them, and a thousand may wait
         self._put(_Finished(trace, time.time_ns(), author, dict(attributes), error))
 
     def composed(self, trace: Trace, answer: Mapping[str, Any], attributes: Mapping[str, Any]) -> None:
@@ -148,7 +152,8 @@ class Tracer:
         ending = False
         while not ending:
             items, ending = self._next()
-            known = set(self.workspace.authors.ids())  # a failed request may have named anybody
+            known: set[str] = set()  # a failed request may have named anybody
+            _tried("traces", lambda known=known: known.update(self.workspace.authors.ids()))
             traces = [item for item in items if isinstance(item, _Finished) and item.author in known]
             _tried("usage", lambda traces=traces: self._keep_usage(traces))
             by_author: defaultdict[str, list[_Finished]] = defaultdict(list)
@@ -225,7 +230,9 @@ def _tried(what: str, write: Any) -> None:
     try:
         write()
     except Exception as error:  # a trace is never worth an answer
-        logger.warning("%s not written: %s: %s", what, type(error).__name__, error)
+        # Not the whole of it: a store's error repeats the values that were to be written.
+        reason = str(error).partition("\n")[0][:LOGGED]
+        logger.warning("%s not written: %s: %s", what, type(error).__name__, reason)
 
 
 def _row(finished: _Finished) -> dict[str, Any]:

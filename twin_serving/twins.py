@@ -1,5 +1,6 @@
 """Routes about authors: who there is, what was collected, which models there are, and decisions about them."""
 
+import re
 import shutil
 import tempfile
 from dataclasses import asdict
@@ -11,9 +12,11 @@ from fastapi import APIRouter, File, Request, UploadFile
 from twin_assets.core.authors import Author
 from twin_assets.core.errors import InputError
 from twin_assets.core.workspace import Workspace
-from twin_serving.permission import principal_of
+from twin_serving.permission import principal_of, refuse_folders
 from twin_serving.schemas import DecisionRequest, NamesRequest, ScheduleRequest, SourceRequest, TwinRequest
 
+# Platforms whose location is a folder of this machine.
+LOCAL_PLATFORMS = frozenset({"files"})
 NANO_NOTICE = (
     "This text comes from nano, a tiny model built from this author's own writing in half a minute: it proves that "
     "training and serving work and is not prose. Use the assembled draft, or train on a real base model."
@@ -63,12 +66,13 @@ def twin_routes(workspace: Workspace) -> APIRouter:
         return {"twins": [_summary(workspace, author) for author in _visible(workspace, http)]}
 
     @router.post("/twins", status_code=201)
-    def add_twin(request: TwinRequest) -> dict[str, Any]:
+    def add_twin(http: Request, request: TwinRequest) -> dict[str, Any]:
         """Add an author; nothing is kept where one of the sources is wrong."""
         from twin_assets.core.collection import add_source
         from twin_assets.core.sources import platform_named
 
         for source in request.sources:
+            _refuse_local(http, source)
             platform_named(source.platform).normalise(source.location)
         _add_author(workspace, request.id, request.name)
         for source in request.sources:
@@ -103,11 +107,12 @@ def twin_routes(workspace: Workspace) -> APIRouter:
         }
 
     @router.post("/twins/{author_id}/sources", status_code=201)
-    def source(author_id: str, request: SourceRequest) -> dict[str, str]:
+    def source(http: Request, author_id: str, request: SourceRequest) -> dict[str, str]:
         """Add a place the author publishes."""
         from twin_assets.core.collection import add_source
         from twin_assets.core.sources import platform_named
 
+        _refuse_local(http, request)
         add_source(workspace, author_id, request.platform, request.location)
         location = platform_named(request.platform).normalise(request.location)
         return {"platform": request.platform, "location": location}
@@ -143,14 +148,26 @@ def twin_routes(workspace: Workspace) -> APIRouter:
 
         workspace.authors.get(author_id)
         with tempfile.TemporaryDirectory(prefix="twin-upload-") as folder:
-            # The name is the client's: only its last part is used, for the sentence of an error and the suffix.
-            path = Path(folder) / (Path(file.filename or "").name or "export.zip")
+            path = Path(folder) / upload_name(file.filename)
             with path.open("wb") as target:
                 shutil.copyfileobj(file.file, target)
             added = import_export(workspace, author_id, path)
         return {"platform": added.platform, "location": added.location}
 
     return router
+
+
+def upload_name(sent: str | None) -> str:
+    """The last part of the name a client sent, as far as a file can be called so: errors and the source tell it."""
+    name = re.sub(r"[\x00-\x1f\x7f/\\]", "", Path(sent or "").name)
+    stem, suffix = Path(name).stem[:50], Path(name).suffix[:10]
+    return f"{stem}{suffix}" if stem.strip(". ") else "export.zip"
+
+
+def _refuse_local(http: Request, source: SourceRequest) -> None:
+    """Clients name places of the web; a folder of this machine is the operator's to add."""
+    if source.platform in LOCAL_PLATFORMS:
+        refuse_folders(principal_of(http))
 
 
 def _visible(workspace: Workspace, http: Request) -> list[Author]:

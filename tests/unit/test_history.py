@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from twin_assets.core.authors import Author
-from twin_assets.core.errors import InputError
+from twin_assets.core.errors import InputError, LakeError
 from twin_assets.core.forgetting_traces import Quotes, doomed
 from twin_assets.core.workspace import Workspace
 from twin_serving.history import (
@@ -24,7 +24,7 @@ SENTENCE = 'She said "we ship small changes every day" and left the room.'
 
 
 def answer(number: int, text: str, document: str = "") -> dict[str, Any]:
-    draft = {
+    draft: dict[str, Any] = {
         "draft_id": f"d{number}", "kind": "assembled", "text": text, "sentences": [], "scores": {},
         "nearest": {"document_id": document} if document else None,
     }  # fmt: skip
@@ -78,4 +78,29 @@ def test_a_keeper_writes_in_order_and_what_cannot_be_written_stops_nothing(kept:
     keeper.keep(answer(9, "Last words."))
     keeper.flush()
     assert [row["trace_id"] for row in compositions(kept, "ada", 3, None)] == ["t9", "t8", "t7"]
+    keeper.close()
+
+
+def test_what_the_lake_refuses_is_written_when_it_takes_it_again(
+    kept: Workspace, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    keeper, append = Keeper(kept), kept.lake.append
+    with monkeypatch.context() as away:
+
+        def refuse(table: str, rows: Any) -> int:
+            if table == "compositions":  # after the drafts
+                raise LakeError("Table compositions cannot be written: no room.\nRow: Write 7")
+            return append(table, rows)
+
+        away.setattr(kept.lake, "append", refuse)
+        keeper.keep(answer(7, "Words."))
+        for waiting in keeper._waiting:
+            waiting.result()
+    assert "no room" in caplog.text
+    assert "Write 7" not in caplog.text, "no prompt in a log"
+    assert [row["trace_id"] for row in compositions(kept, "ada", 1, None)] == ["t2"]
+    keeper.flush()
+    assert [row["trace_id"] for row in compositions(kept, "ada", 1, None)] == ["t7"]
+    assert keep_feedback(kept, FeedbackRequest(author="ada", draft_id="d7", rating=5))
+    assert kept.lake.read("drafts", "ada")["draft_id"].to_list().count("d7") == 1
     keeper.close()

@@ -30,7 +30,10 @@ def _row(client) -> dict[str, Any]:
 def add(
     name: Annotated[str, typer.Argument(help="Who the key is for, e.g. blog-server.")],
     author: Annotated[list[str], typer.Option(help="Author the key is for; several times for several, '*' for all.")],
-    may: Annotated[str, typer.Option(help="read (all that is kept, prompts too; search), write (also draft and chat), admin (all).")] = "read",
+    may: Annotated[
+        str,
+        typer.Option(help="read (what is kept, prompts too; search), write (also draft, chat), admin (all)."),
+    ] = "read",
     requests_per_minute: Annotated[int, typer.Option(min=0, help="0: as many as come.")] = 120,
     as_json: Json = False,
 ) -> None:

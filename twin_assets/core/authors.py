@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from twin_assets.core.errors import ConfigurationError, UnknownAuthorError
+from twin_assets.core.errors import BrokenFileError, UnknownAuthorError
 from twin_assets.core.rules import GateRules, TrainingRules
 from twin_assets.core.whole_files import write_whole
 
@@ -120,6 +120,4 @@ class AuthorStore:
         try:
             return Author.model_validate(json.loads(path.read_text(encoding="utf-8")))
         except (json.JSONDecodeError, ValidationError) as error:
-            raise ConfigurationError(
-                f"The author file {path} is unreadable ({error}); correct or remove it."
-            ) from error
+            raise BrokenFileError(f"The author file {path} is unreadable ({error}); correct or remove it.") from error

@@ -16,7 +16,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from twin_assets.core.authors import AUTHOR_ID
-from twin_assets.core.errors import ConfigurationError, InputError
+from twin_assets.core.errors import BrokenFileError, InputError
 from twin_assets.core.whole_files import write_whole
 
 Level = Literal["read", "write", "admin"]
@@ -56,7 +56,7 @@ class ClientStore:
         self._read: tuple[tuple[int, int, int] | None, tuple[Client, ...]] = (None, ())
 
     def list(self) -> tuple[Client, ...]:
-        """All clients, by name. Raises ConfigurationError where the file is there and cannot be read."""
+        """All clients, by name. Raises BrokenFileError where the file is there and cannot be read."""
         try:
             # Every change is a new file: its inode tells, also within one tick of the clock.
             state = self.path.stat()
@@ -112,7 +112,7 @@ class ClientStore:
             return tuple(_FILE.validate_json(self.path.read_bytes()))
         except (OSError, ValidationError) as error:
             # Not pydantic's own words: they repeat what stands in the file.
-            raise ConfigurationError(
+            raise BrokenFileError(
                 f"The file of clients {self.path} is unreadable ({type(error).__name__}); correct it, or remove it and "
                 "make the keys anew with `twin key add`."
             ) from None

@@ -9,6 +9,10 @@ class ConfigurationError(TwinError):
     """A setting, an author file or an option is wrong."""
 
 
+class BrokenFileError(ConfigurationError):
+    """A file that this project keeps cannot be read: nothing that whoever asks could ask otherwise."""
+
+
 class UnknownAuthorError(ConfigurationError):
     """The named author has not been added."""
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from twin_assets.core.documents import content_hash
-from twin_assets.core.errors import ConfigurationError, TooLittleTextError
+from twin_assets.core.errors import BrokenFileError, TooLittleTextError
 from twin_assets.core.voice_features import (
     LENGTHS,
     PASSAGE_WORDS,
@@ -231,7 +231,7 @@ class VoiceScorer:
 
     @classmethod
     def load(cls, path: Path) -> "VoiceScorer":
-        """Read a scorer; raises ConfigurationError for a file that is none."""
+        """Read a scorer; raises BrokenFileError for a file that is none."""
         try:
             with np.load(path, allow_pickle=False) as data:
                 halves = {name: data[name].astype(np.float32) for name in _HALVES}
@@ -241,9 +241,7 @@ class VoiceScorer:
                 scorer.fitted_on = str(data["fitted_on"])
                 return scorer
         except (OSError, ValueError, KeyError) as error:
-            raise ConfigurationError(
-                f"The voice file {path} cannot be read ({error}); run `twin run` again."
-            ) from error
+            raise BrokenFileError(f"The voice file {path} cannot be read ({error}); run `twin run` again.") from error
 
 
 # Kept with 16 bits, as they are used: a score is the same before saving and after loading.
@@ -301,7 +299,7 @@ def update_voice(workspace: "Workspace", author: str, texts: Sequence[str]) -> V
     fitted_on = content_hash(SCORER_VERSION, sorted(texts))
     try:
         kept = load_scorer(workspace, author)
-    except ConfigurationError:  # broken, or of an older version: made anew
+    except BrokenFileError:  # broken, or of an older version: made anew
         kept = None
     if kept is not None and kept.fitted_on == fitted_on:
         return kept

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
-from twin_assets.core.errors import ConfigurationError, InputError
+from twin_assets.core.errors import BrokenFileError, InputError
 from twin_assets.core.sentences import split_sentences
 from twin_assets.core.vocabulary import words_of
 from twin_assets.core.voice_profile import EMOJI, CategoryVoice, VoiceProfile, load_profile
@@ -148,19 +148,19 @@ class Voice:
 
 
 def load_voice(workspace: "Workspace", author: str) -> Voice:
-    """The author's measured profile with their edits; raises ConfigurationError where a file of it is not valid."""
+    """The author's measured profile with their edits; raises BrokenFileError where a file of it is not valid."""
     return Voice(load_profile(workspace, author), load_edits(workspace, author))
 
 
 def load_edits(workspace: "Workspace", author: str) -> VoiceEdits:
-    """The author's edits, none where they made none; raises ConfigurationError for a file that is not valid."""
+    """The author's edits, none where they made none; raises BrokenFileError for a file that is not valid."""
     path = edits_path(workspace, author)
     if not path.is_file():
         return VoiceEdits()
     try:
         return VoiceEdits.model_validate_json(path.read_text(encoding="utf-8"))
     except ValidationError as error:
-        raise ConfigurationError(
+        raise BrokenFileError(
             f"Your voice edits in {path} are not valid: {first_problem(error)}. Correct the file, or start over with "
             f"`twin voice reset {author}`."
         ) from error

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from twin_assets.core.errors import ConfigurationError
+from twin_assets.core.errors import BrokenFileError
 from twin_assets.core.sentences import split_sentences
 from twin_assets.core.vocabulary import WORD, OwnPhrase, OwnWord, own_phrases, own_words, words_of
 from twin_assets.core.voice_features import plain, without_code
@@ -125,7 +125,7 @@ def save_profile(workspace: "Workspace", author: str, profile: VoiceProfile) -> 
 
 
 def load_profile(workspace: "Workspace", author: str) -> VoiceProfile | None:
-    """The author's profile, None where none was measured (or by an older layout); raises ConfigurationError."""
+    """The author's profile, None where none was measured (or by an older layout); raises BrokenFileError."""
     path = profile_path(workspace, author)
     if not path.is_file():
         return None
@@ -135,7 +135,7 @@ def load_profile(workspace: "Workspace", author: str) -> VoiceProfile | None:
     except ValidationError as error:
         if '"layout"' not in text and '"categories": {' in text:
             return None  # the next run measures it again
-        raise ConfigurationError(
+        raise BrokenFileError(
             f"The measured voice profile {path} is not valid; remove it, and the next run measures it again: {error}"
         ) from error
 
