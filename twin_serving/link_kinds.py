@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 PAGE_SECONDS, PAGE_BYTES, PDF_BYTES = 15.0, 5_000_000, 20_000_000
 # Pages of a PDF: pypdf takes some 30 ms for each.
 PDF_PAGES = 60
-LONGEST = 200_000  # characters kept of a link
+LONGEST, LONGEST_TITLE = 200_000, 500  # characters kept of a link
 PLAIN_TYPES = ("text/plain", "text/markdown", "text/x-markdown", "text/x-rst")
 HTML_TYPES = ("text/html", "application/xhtml+xml", "")
 FEED_TYPES = (
@@ -29,7 +29,9 @@ FEED_TYPES = (
 _PAPER = re.compile(r"^/(?:abs|pdf|html)/((?:[\w.-]+/)?\d{4}\.?\d{3,5}(?:v\d+)?)(?:\.pdf)?/?$")
 _REPOSITORY = re.compile(r"^/([\w.-]+)/([\w.-]+?)(?:\.git)?/?$")
 _FILE = re.compile(r"^/([\w.-]+)/([\w.-]+)/(?:blob|raw)/(.+)$")
-_COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
+# An image, in the link of a badge or not, and what lays a README out. Neither looks past where the next could begin.
+_IMAGE = re.compile(r"\[?!\[[^\[\]]*\]{0}(?:\]{0})?".format(r"\((?:[^()\[]|\([^()\[]*\))*\)"))
+_LAYOUT = re.compile(r"</?(?:p|div|img|a|br|h\d|center|picture|source|details|summary)\b[^<>]*>")
 # First parts of paths on GitHub that are no owners.
 _NO_OWNERS = frozenset(
     ("about", "collections", "enterprise", "explore", "features", "issues", "login", "marketplace", "notifications",
@@ -107,7 +109,7 @@ class LinkReader:
         if response.status == 404:
             return _failed(url, f"{url} has no README, or is not public; paste what matters into the prompt.")
         refused = _refused(url, response)
-        return refused or _made(url, f"{owner}/{name}", _COMMENT.sub("", _unmarked(response.text)), "github")
+        return refused or _made(url, f"{owner}/{name}", unmarked(response.text[: 4 * LONGEST]), "github")
 
 
 def _path_at(url: str, site: str, pattern: "re.Pattern[str]") -> "re.Match[str] | None":
@@ -196,20 +198,25 @@ def _plain(url: str, response: "WebResponse", kind: Kind) -> LinkText:
     refused = _refused(url, response)
     if refused is not None:
         return refused
-    text = _COMMENT.sub("", response.text).strip()
+    text = _without_comments(response.text).strip()
     return _made(url, text.split("\n")[0].lstrip("# ")[:120], text, kind)
 
 
-def _unmarked(markdown: str) -> str:
-    """A README without badges, images and the HTML that lays it out."""
-    text = re.sub(r"\[?!\[[^\]]*\]\([^)]*\)(?:\]\([^)]*\))?", "", markdown)
-    return re.sub(r"</?(?:p|div|img|a|br|h\d|center|picture|source|details|summary)\b[^>]*>", "", text)
+def unmarked(markdown: str) -> str:
+    """A README without badges, images, comments and the HTML that lays it out."""
+    return _LAYOUT.sub("", _IMAGE.sub("", _without_comments(markdown)))
+
+
+def _without_comments(text: str) -> str:
+    """A text less its HTML comments; one that is never closed hides all that follows, as in a browser."""
+    shown, *begun = text.split("<!--")
+    return shown + "".join(each.partition("-->")[2] for each in begun)
 
 
 def _made(url: str, title: str, text: str, kind: Kind) -> LinkText:
     """A link that was read, cleared of what has no shape and of what addresses a model."""
     text, orders = without_orders(readable(text)[:LONGEST])
-    title = without_orders(readable(title))[0] or url
+    title = without_orders(readable(title[:LONGEST_TITLE]))[0] or url
     if not text.strip():
         return _failed(url, f"{url} has no readable main text; paste what matters into the prompt.")
     message = ""

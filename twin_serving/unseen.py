@@ -4,6 +4,10 @@ A page can hide orders from people (styles, comments, characters without a shape
 previous instructions"). The first are not read; the second are left out and said to be. Whatever is left cannot close
 the fence around notes or open a turn of the conversation: those marks are broken up (core/prompts.py breaks up each
 tokenizer's own once more).
+
+A page may be made to keep its reader busy: whatever reads it here takes time in proportion to its length. White space
+is one space before a pattern looks at it, no pattern looks across lines, and nothing is searched for again behind a
+place where it was not found.
 """
 
 import re
@@ -12,7 +16,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from twin_assets.core.prompts import broken_up
-from twin_assets.core.sentences import split_sentences
+from twin_assets.core.sentences import Span, split_sentences
 
 if TYPE_CHECKING:
     from lxml.html import HtmlElement
@@ -35,8 +39,8 @@ _STYLED_AWAY = re.compile(
 _COLOUR = re.compile(r"(?<![\w-])color\s*:\s*([^;!]+)", re.IGNORECASE)
 _GROUND = re.compile(r"background(?:-color)?\s*:\s*([^;!]+)", re.IGNORECASE)
 _WHITE = frozenset(("white", "#fff", "#ffffff", "rgb(255,255,255)", "rgba(255,255,255,1)", "#fefefe"))
-_RULE = re.compile(r"([^{}]+)\{([^{}]*)\}")
 _SELECTOR = re.compile(r"^[\w-]*([.#])([\w-]+)$")
+_HIDDEN = "twin-hidden"
 _NEVER_SHOWN = ("script", "style", "template", "noscript", "head", "iframe", "object", "svg")
 
 _WHAT = r"(?:instructions?|prompts?|rules|directions|directives|guidelines|commands|context|messages|orders)"
@@ -61,7 +65,7 @@ _ORDERS = re.compile(
     |\b(?:must|always|only|please|and|then|to|now)\s+{_PUT}.{{0,60}}\b(?:in|to|at|of|with|into)\s+
         (?:(?:the\s+)?(?:start|end|beginning|top)\s+of\s+)?{_YOURS}
     |\b(?:in|at\s+the\s+end\s+of)\s+{_YOURS}.{{0,40}}\b{_PUT}
-    |^\W*(?:respond|reply|answer)\s+(?:only\s+)?with\b
+    |^\W{{0,6}}(?:respond|reply|answer)\s+(?:only\s+)?with\b
     |^\W{{0,6}}(?:system|assistant|user|human|developer|ai)\s*(?:prompt|message|note|instruction)?\s*:\s
     |^\W{{0,6}}(?:\#{{2,}}\s*)?(?:instruction|response|system)s?\s*:\s*$
     |\bdo\s+not\s+(?:mention|reveal|tell|disclose)\b.{{0,40}}\b(?:instruction|prompt|user)
@@ -71,11 +75,11 @@ _ORDERS = re.compile(
     |\b(?:ignora|olvida|ignore|esqueça|dimentica)\b.{{0,30}}\b(?:instrucciones|instruções|istruzioni)
     |\bnegeer\b.{{0,30}}\binstructies
     """,
-    re.IGNORECASE | re.VERBOSE | re.MULTILINE,
+    re.IGNORECASE | re.VERBOSE,
 )
 # What an order may want to see in the draft: addresses, and words no language has.
 _MARKER = re.compile(
-    r"https?://\S+|\b[\w.+-]+@[\w-]+\.\w+|\b(?=\w*\d)(?=\w*[A-Za-z])[\w-]{5,}\b|\b[A-Z][A-Z0-9_-]{4,}\b"
+    r"https?://\S+|\b[\w.+-]{1,64}@[\w-]{1,63}\.\w{1,24}|\b(?=\w*\d)(?=\w*[A-Za-z])[\w-]{5,}\b|\b[A-Z][A-Z0-9_-]{4,}\b"
 )
 _QUOTED = re.compile(r"[\"“‘'«]([^\"”’'»\n]{4,120})[\"”’'»]")
 
@@ -104,31 +108,42 @@ def without_hidden(html: str) -> str:
     except (etree.ParserError, ValueError):
         return html
     classes, ids = _hidden_names(tree)
-    for element in list(tree.iter()):
-        if element.tag is etree.Comment or element.tag is etree.ProcessingInstruction or (
-            isinstance(element.tag, str) and _is_hidden(element, classes, ids)
-        ):  # fmt: skip
-            _drop(element)
+    # Renamed, they go all at once, and the text behind each stays where it is.
+    for element in [each for each in tree.iter(etree.Element) if _is_hidden(each, classes, ids)]:
+        element.tag = _HIDDEN
+    etree.strip_elements(tree, _HIDDEN, etree.Comment, etree.ProcessingInstruction, with_tail=False)
     return etree.tostring(tree, encoding="unicode", method="html")
 
 
 def orders_in(text: str) -> list[str]:
     """The sentences and lines of a text that address a model, as they stand there."""
-    found: list[str] = []
-    if not _ORDERS.search(_folded(text)):  # most texts have none, and are read once
-        return found
-    for line in text.split("\n"):
-        pieces = [span.text for span in split_sentences(line)] or [line]
-        found += [piece.strip() for piece in pieces if _ORDERS.search(_folded(piece))]
-    return [piece for piece in found if piece]
+    return without_orders(text)[1]
 
 
 def without_orders(text: str) -> tuple[str, list[str]]:
     """(the text less them, orders_in(text))."""
-    orders = orders_in(text)
-    for order in orders:
-        text = text.replace(order, "", 1)
-    return re.sub(r"\n{3,}", "\n\n", "\n".join(line.rstrip() for line in text.split("\n"))).strip(), orders
+    kept, orders = [], []
+    for line in text.split("\n"):
+        left, found = _line_without_orders(line)
+        kept.append(left.rstrip())
+        orders += found
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(kept)).strip(), orders
+
+
+def _line_without_orders(line: str) -> tuple[str, list[str]]:
+    if not _is_order(line):  # most lines are none, and are read once
+        return line, []
+    kept, orders, position = [], [], 0
+    for span in split_sentences(line) or [Span(0, len(line), line)]:
+        if span.text.strip() and _is_order(span.text):
+            kept.append(line[position : span.start])
+            orders.append(span.text.strip())
+            position = span.end
+    return "".join([*kept, line[position:]]), orders
+
+
+def _is_order(line: str) -> bool:
+    return _ORDERS.search(" ".join(_folded(line).split())) is not None
 
 
 def as_material(text: str) -> str:
@@ -156,9 +171,10 @@ def _hidden_names(tree: "HtmlElement") -> tuple[set[str], set[str]]:
     """Classes and ids that a style sheet of the page hides."""
     names: dict[str, set[str]] = {".": set(), "#": set()}
     for sheet in tree.iter("style"):
-        for selectors, style in _RULE.findall(sheet.text or ""):
-            if _STYLED_AWAY.search(style.strip()):
-                for selector in selectors.split(","):
+        for rule in (sheet.text or "").split("}"):
+            selectors, _, style = rule.rpartition("{")
+            if selectors and _STYLED_AWAY.search(" ".join(style.split())):
+                for selector in selectors.rpartition("{")[2].split(","):
                     if match := _SELECTOR.match(selector.strip()):
                         names[match[1]].add(match[2])
     return names["."], names["#"]
@@ -172,7 +188,7 @@ def _is_hidden(element: "HtmlElement", classes: set[str], ids: set[str]) -> bool
         return True
     if element.get("id") in ids or classes.intersection((element.get("class") or "").split()):
         return True
-    style = (element.get("style") or "").strip()
+    style = " ".join((element.get("style") or "").split())
     if not style:
         return False
     return bool(_STYLED_AWAY.search(style)) or _is_colourless(style)
@@ -186,17 +202,3 @@ def _is_colourless(style: str) -> bool:
     letters = re.sub(r"\s", "", colour[1].lower())
     behind = re.sub(r"\s", "", ground[1].lower()) if ground else ""
     return letters == behind or (letters in _WHITE and (not behind or behind in _WHITE))
-
-
-def _drop(element: "HtmlElement") -> None:
-    """Take an element out and leave the text that follows it."""
-    parent = element.getparent()
-    if parent is None:
-        return
-    if element.tail:
-        before = element.getprevious()
-        if before is not None:
-            before.tail = (before.tail or "") + element.tail
-        else:
-            parent.text = (parent.text or "") + element.tail
-    parent.remove(element)

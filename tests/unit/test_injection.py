@@ -2,6 +2,7 @@
 follow are flagged. The patterns are those seen in the wild (hidden text, comments, characters without a shape, marks of
 chat templates, fake receipts)."""
 
+import time
 from collections.abc import Iterator
 from urllib.parse import quote
 
@@ -12,6 +13,7 @@ from demo.messages import Request, Response
 from twin_assets.core import prompts
 from twin_assets.core.workspace import Workspace
 from twin_serving.checks import order_check
+from twin_serving.link_kinds import unmarked
 from twin_serving.links import LinkText, read_links
 from twin_serving.unseen import as_material, followed, orders_in, readable, without_hidden, without_orders
 
@@ -218,3 +220,49 @@ def test_orders_go_and_the_rest_of_a_reply_stays() -> None:
     text, orders = without_orders(f"I liked your post on teams. {ORDER} How did you measure it?")
     assert text == "I liked your post on teams.  How did you measure it?"
     assert orders == [ORDER]
+
+
+BUSY = {
+    "empty lines": (without_orders, "", "\n", ""),
+    "white space in an order": (without_orders, "dear", " ", "x"),
+    "marks at the start of a line": (without_orders, "", "!", ""),
+    "a line of sentences that never end": (without_orders, f"{ORDER} ", "(Ab. ", ""),
+    "a line of orders": (without_orders, "", f"{ORDER} ", ""),
+    "a style sheet without a brace": (without_hidden, "<html><style>", "a", "</style><p>x</p>"),
+    "white space in a style": (without_hidden, "<p style='opacity:", " ", "x'>x</p>"),
+    "comments side by side": (without_hidden, "<p>", "<!--x-->y", "</p>"),
+    "comments that begin": (unmarked, "", "<!--", ""),
+    "images that begin": (unmarked, "", "![", ""),
+    "addresses of images that begin": (unmarked, "", "![](", ""),
+    "tags that begin": (unmarked, "", "<p ", ""),
+    "addresses in an order": (lambda order: followed("A draft.", [order], ""), "", "a.", ""),
+}
+
+
+@pytest.mark.parametrize("name", BUSY)
+def test_no_page_keeps_its_reader_busy(name: str) -> None:
+    read_it, before, again, after = BUSY[name]
+
+    def seconds(length: int) -> float:
+        text, taken = before + again * (length // len(again)) + after, []
+        for _ in range(3):
+            start = time.process_time()
+            read_it(text)
+            taken.append(time.process_time() - start)
+        return min(taken)
+
+    # Four times the length takes four times as long, not sixteen; what takes next to nothing is all noise.
+    assert seconds(24_000) < 10 * max(seconds(6_000), 0.01)
+
+
+def test_what_is_taken_out_of_a_readme_and_what_stays() -> None:
+    badge = '[![build](https://a.example/b_(c).svg "state")](https://ci.example)'
+    readme = f"{badge} Small. <!-- no --> <p align='center'>Teams</p> ![i](y.png) [a link](https://x.example) <!-- tail"
+    assert " ".join(unmarked(readme).split()) == "Small. Teams [a link](https://x.example)"
+
+
+def test_what_hides_goes_and_the_text_behind_it_stays() -> None:
+    style = "<style>@media print{.x{display:\n none}}</style>"
+    shown = without_hidden(f"{style}<p>a<!--c-->b<b class='x'>z</b>c<?php x ?>d</p><p hidden>e</p>f")
+    assert "<p>abcd</p>f" in shown
+    assert "z" not in shown.split("</style>")[1]

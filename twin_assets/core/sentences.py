@@ -26,6 +26,8 @@ _BLOCK_START = re.compile(r"\s*(?:[-*+•>]\s|#{1,6}\s|\d{1,3}[.)]\s|\||!\[|={3,
 _FENCE = re.compile(r"^ {0,3}(```+|~~~+)[^\n]*\n.*?(?:^ {0,3}\1[`~]*[ \t]*$|\Z)", re.DOTALL | re.MULTILINE)
 # A quotation longer than this is cut into its sentences.
 _LONGEST_QUOTE = 240
+# Characters around an end that are looked at: a text whose sentences never end takes no longer than another.
+_AROUND = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +126,7 @@ def _ends(text: str, begin: int, match: re.Match[str], position: int, end: int, 
     """Whether the full stop (or its like) at `match` ends the sentence that began at `begin`."""
     if position < end and not text[position].isspace() and not _is_emoji(text[position]):
         return text[match.end() - 1] in "。！？"
+    begin, end = max(begin, position - _AROUND), min(end, position + _AROUND)
     following = text[position:end].lstrip()
     while following and (_is_emoji(following[0]) or following[0].isspace()):
         following = following[1:]
