@@ -74,7 +74,7 @@ class Guard:
             # A page whose name was pointed at this machine sends that name: without a key only loopback's are let in.
             raise RefusedError(403, "Without an API key this server answers on 127.0.0.1 and localhost only.")
         origin = headers.get("origin")
-        if origin is not None and _host_of(origin) != headers.get("host"):
+        if origin is not None and (_host_of(origin) or None) != headers.get("host", ""):
             raise RefusedError(403, f"Pages of {origin} may not use this server.")
         length = headers.get("content-length", "0")
         if not (length.isascii() and length.isdecimal() and int(length[:20]) <= limit):

@@ -69,6 +69,17 @@ def test_a_foreign_page_cannot_use_a_persons_browser() -> None:
         assert client.post("/v1/echo", content=b"x", headers={"Origin": "http://127.0.0.1:8100"}).status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [({"origin": "http://["}, 403), ({"content-length": "\u00b2"}, 413), ({"content-length": "9" * 5_000}, 413)],
+)
+def test_headers_that_mean_nothing_are_refused(headers: dict[str, str], status: int) -> None:
+    guard = Guard(None, Keys("key", None, open_without=True))
+    with pytest.raises(RefusedError) as refused:
+        guard.admit("/v1/twins", Headers({"x-api-key": "key", **headers}), 10)
+    assert refused.value.status == status
+
+
 def test_a_large_body_is_refused_by_its_header_and_while_it_comes() -> None:
     def parts() -> Iterator[bytes]:
         for _ in range(BODY_LIMIT // 65536 + 2):

@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
 from twin_assets.cli import app as cli
-from twin_assets.core.authors import Author
+from twin_assets.core.authors import Author, AuthorStore
 from twin_assets.core.clients import LEVELS, ClientStore
 from twin_assets.core.errors import ConfigurationError, InputError
 from twin_assets.core.workspace import Workspace
@@ -150,6 +150,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, TestClient, d
     store = ClientStore(workspace.settings.clients_file)
     keys = {level: store.add(level, ["ann", "cy"], level, 0)[1] for level in LEVELS}
     keys["all"] = store.add("all", ["*"], "read", 0)[1]
+    keys["everybody"] = store.add("everybody", ["*"], "admin", 0)[1]
     app = create_server(workspace.settings).app
     # No context: it would wait for workers.
     return app, TestClient(app, base_url="http://127.0.0.1:8100", raise_server_exceptions=False), keys
@@ -247,6 +248,59 @@ def test_what_is_weighed_is_what_is_answered(served: Any, body: bytes) -> None:
     answer = client.post("/v1/search", content=body, headers=headers)
     assert answer.status_code in (400, 403, 409)
     assert "ben" not in answer.text.replace("not for the author 'ben'", "")
+
+
+def test_clients_name_no_folder_of_the_servers_machine(served: Any, tmp_path: Path) -> None:
+    _, client, keys = served
+    key = {"X-API-Key": keys["admin"]}
+    for folder in (str(tmp_path), str(tmp_path / "not there")):
+        source = {"platform": "files", "location": folder}
+        asked = [
+            client.post("/v1/twins/ann/sources", json=source, headers=key),
+            client.post("/v1/twins", json={"id": "cy", "name": "Cy", "sources": [source]}, headers=key),
+            client.post("/v1/twins/ann/preflight", json={"base": folder}, headers=key),
+        ]
+        for answer in asked:
+            assert (answer.status_code, folder in answer.text) == (403, False)
+    assert client.get("/v1/twins/cy", headers=key).status_code == 404
+    web = client.post("/v1/twins/ann/sources", json={"platform": "medium", "location": "@ann"}, headers=key)
+    assert web.status_code == 201
+
+
+@pytest.mark.parametrize("name", ["..", "", "/", "a\x00b.zip", "x" * 5_000 + ".zip", "../../e.zip", "\u00e9" * 300])
+def test_an_upload_may_be_called_anything(tmp_path: Path, name: str) -> None:
+    from twin_serving.twins import upload_name
+
+    (tmp_path / upload_name(name)).write_bytes(b"x")
+    assert [path.parent for path in tmp_path.rglob("*")] == [tmp_path]
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/search", {"author": "a" * 201, "query": "x"}),
+        ("/v1/search", {"author": "ann", "query": "x", "platforms": ["x" * 201]}),
+        ("/v1/compose", {"author": "ann", "prompt": "x", "links": ["https://x.org/" + "x" * 2_000]}),
+        ("/v1/feedback", {"author": "ann", "draft_id": "x" * 201, "rating": 1}),
+        ("/v1/twins/ann/sources", {"platform": "medium", "location": "x" * 2_001}),
+        ("/v1/twins/ann/rollback", {"reason": "x" * 2_001}),
+    ],
+)
+def test_no_text_that_is_kept_or_looked_up_is_without_bound(served: Any, path: str, body: dict[str, Any]) -> None:
+    _, client, keys = served
+    answer = client.post(path, json=body, headers={"X-API-Key": keys["everybody"]})
+    assert (answer.status_code, "at most" in answer.text) == (400, True)
+
+
+def test_a_broken_file_of_ours_is_no_mistake_of_who_asks(tmp_path: Path) -> None:
+    from twin_assets.core.errors import BrokenFileError, EndpointError, ServingError, SourceError, UnknownAuthorError
+    from twin_serving.answers import status_of
+
+    (tmp_path / "ann.json").write_text("{")
+    with pytest.raises(BrokenFileError) as broken:
+        AuthorStore(tmp_path).get("ann")
+    said = [broken.value, UnknownAuthorError(""), ConfigurationError(""), EndpointError(""), SourceError("")]
+    assert [status_of(error) for error in [*said, ServingError("")]] == [503, 404, 400, 502, 502, 503]
 
 
 def test_keys_by_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
