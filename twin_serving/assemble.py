@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
+from twin_assets.core.prompts import FORMS
 from twin_serving.evidence import Embed
 from twin_serving.forms import SHAPES, ArticlePlan, Shape, hashtags_for, plan_article
 from twin_serving.leaning import is_english, stems
@@ -21,7 +22,7 @@ from twin_serving.sharing import republishes, shares
 from twin_serving.style import PostStyle
 from twin_serving.writing import AssembledDraft, Writer, joint_of
 
-LONGEST_POST = 3000
+LONGEST_POST = FORMS["linkedin_post"].characters
 # Passages embedded for one draft: at about 400 short texts a second on two cores, less than a second.
 MOST_PASSAGES = 140
 _INSTRUCTION = re.compile(
@@ -193,7 +194,7 @@ def _article(prompt: str, article: ArticlePlan, material: Material, call_to_acti
 
 def _close(writer: Writer, material: Material, call_to_action: str) -> None:
     if call_to_action:
-        writer.room(len(call_to_action) + 2)
+        writer.room(call_to_action)
         writer.joint(call_to_action)
     writer.sources(material.quotations)
 

@@ -9,6 +9,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from twin_assets.core.errors import ModelError
+
 # Marks of roles and turns that the chat template adds to a conversation of two messages.
 TEMPLATE_TOKENS = 48
 # Without a tokenizer.json every second character is taken for a token, which no common tokenizer exceeds.
@@ -70,5 +72,10 @@ class EstimatedBudget(TokenBudget):
 
 @lru_cache(maxsize=8)
 def budget_of(folder: Path) -> TokenBudget:
-    """The budget of a model folder, read once."""
-    return TokenBudget(folder)
+    """The budget of a model folder, read once. Raises ModelError where its files cannot be read."""
+    try:
+        return TokenBudget(folder)
+    except Exception as error:  # the tokenizers library raises bare ones
+        raise ModelError(
+            f"The tokenizer of the model in {folder} cannot be read ({error}); bring the model there once more."
+        ) from error

@@ -12,9 +12,9 @@ from twin_serving.formats import (
     INSTAGRAM_HASHTAGS,
     X_POST,
     before_fold,
-    hashtag_count,
     x_length,
 )
+from twin_serving.markup import all_hashtags
 from twin_serving.novelty import Copied
 from twin_serving.unseen import followed
 
@@ -55,7 +55,7 @@ def platform_checks(form: str, text: str, parts: Sequence[str]) -> list[Check]:
     if form == "linkedin_post" and text:
         checks.append(_fold(text))
     if form == "instagram_caption":
-        count = hashtag_count(text)
+        count = len(all_hashtags(text))
         checks.append(
             Check(
                 "hashtags", count <= INSTAGRAM_HASHTAGS, f"{count} of {INSTAGRAM_HASHTAGS} hashtags that are allowed."

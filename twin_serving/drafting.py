@@ -4,6 +4,7 @@ import random
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
@@ -83,7 +84,7 @@ class Drafting:
 
     def __init__(self, workspace: Workspace, chat: Chat, candidate: tuple[str, str] | None = None) -> None:
         self.workspace, self.chat, self.candidate = workspace, chat, candidate
-        self._budgets: dict[tuple[str, str], TokenBudget] = {}
+        self._bases: dict[tuple[str, str], Path] = {}
 
     def version(self, author: str) -> "ModelVersion | Generator | None":
         """What drafts for an author: the approved version, the generator where one is set for it, or nothing."""
@@ -130,10 +131,9 @@ class Drafting:
         if isinstance(version, Generator):
             return EstimatedBudget(self.workspace.settings.generator_context)
         key = version.author, version.version
-        if key not in self._budgets:
-            base, _ = model_folders(self.workspace, version)
-            self._budgets[key] = budget_of(base)
-        return self._budgets[key]
+        if key not in self._bases:
+            self._bases[key], _ = model_folders(self.workspace, version)
+        return budget_of(self._bases[key])
 
     def write(self, asked: Asked) -> Iterator[Delta | Written | Failed | None]:
         """All drafts side by side: pieces as they come, each draft when it is finished; None while nothing comes.

@@ -21,7 +21,7 @@ from twin_assets.core.evaluation.evaluate import Written, effort_of, evaluate
 from twin_assets.core.evaluation.measures import answer_of
 from twin_assets.core.evaluation.release import newest, recorded_report
 from twin_assets.core.evaluation.report import Answer, Report
-from twin_assets.core.prompts import FORMS, Message, messages
+from twin_assets.core.prompts import FORMS, Message, broken_up, messages
 from twin_assets.core.voice_edits import load_voice
 from twin_assets.core.workspace import Workspace
 from twin_serving.assemble import assemble, subject_of
@@ -71,7 +71,7 @@ class Material:
     @property
     def passages(self) -> list[str]:
         """The passages as serving would hand them over, most relevant first."""
-        return [hit.text for hit in self.hits[:LISTED]]
+        return [broken_up(hit.text) for hit in self.hits[:LISTED]]
 
 
 class Writing:
@@ -129,8 +129,9 @@ class Writing:
             documents = self.library.in_order([hit.document_id for hit in each.hits])
             if documents and each.row["form"] != "code":
                 draft = assemble(
-                    each.row["instruction"], documents, [], self.workspace.embedder.embed, style=self.library.style
-                )
+                    each.row["instruction"], documents, [], self.workspace.embedder.embed, style=self.library.style,
+                    form=each.row["form"],
+                )  # fmt: skip
                 drafts.append(answer_of(each.row, draft.text))
         return drafts
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from typing import Any, Literal, Protocol
+from urllib.parse import urlsplit
 
 import numpy as np
 import numpy.typing as npt
@@ -70,9 +71,12 @@ MOST_SUPPORTS = 3
 # Source sentences embedded for one sentence of a draft: those that share most words with it.
 MOST_CANDIDATES = 8
 _JOINING = re.compile(
-    rf"^(?:From (?:“[^”]+”|[\w.-]+)(?: \([\w.-]+\))?:|Source: https?://\S+|https?://\S+|{'|'.join(JOINTS)}|[^\w#]+)$",
+    rf"^(?:From (?:“(?P<title>[^”]+)”|(?P<site>[\w.-]+))(?: \((?P<host>[\w.-]+)\))?:|Source: https?://\S+|https?://\S+|{'|'.join(JOINTS)}|[^\w#]+)$",
     re.IGNORECASE,
 )
+# A source is kept with its sentences and words, some 25 bytes a character: many of the short ones, few of the long.
+SHORT_SOURCE = 20_000
+_Reading = tuple[str, tuple[str, ...], tuple[frozenset[str], ...]]
 _QUOTES = str.maketrans({"“": '"', "”": '"', "‘": "'", "’": "'", "\u00a0": " "})
 
 
@@ -106,8 +110,11 @@ def find_evidence(
     spans = [span for span in split_sentences(text) if span.text.strip()]
     found: list[DraftSentence | None] = []
     for span in spans:
-        if _JOINING.match(span.text):
-            found.append(DraftSentence(span.text, span.start, span.end, "joining"))
+        if joining := _JOINING.match(span.text):
+            # Words that introduce a source need one, as any other: a model may introduce what nobody has written.
+            unfounded = list(dict.fromkeys([*grounds.unfounded(span.text), *_invented(joining, sources, given)]))
+            status: Status = "unsupported" if unfounded else "joining"
+            found.append(DraftSentence(span.text, span.start, span.end, status, [], unfounded))
             continue
         supports = _verbatim(span.text, sources)
         found.append(DraftSentence(span.text, span.start, span.end, "verbatim", supports) if supports else None)
@@ -116,15 +123,35 @@ def find_evidence(
     return [known or _judge(span, next(likely), grounds) for span, known in zip(spans, found, strict=True)]
 
 
+def _invented(joining: re.Match[str], sources: Sequence[_Source], given: str) -> list[str]:
+    """The title and the site that an introduction names, where no source and nobody who asked has them."""
+    title = joining["title"] or ""
+    known = [_bare(given), *(_bare(f"{source.title}\n{source.text}") for source in sources)] if title else []
+    invented = [title] if title and not any(_bare(title) in each for each in known) else []
+    named = [name.lower() for name in (joining["site"], joining["host"]) if name and "." in name]
+    hosts = {(urlsplit(source.url).hostname or "").removeprefix("www.") for source in sources}
+    return [*invented, *(name for name in named if name.removeprefix("www.") not in hosts and name not in given)]
+
+
+def _bare(text: str) -> str:
+    return _normal(text).replace('"', "").replace("'", "")
+
+
 def _source(kind: Kind, item: SourceText, document_id: str | None) -> _Source:
     return _Source(kind, item.title, item.url, document_id, item.text, *_read(item.text))
 
 
-@lru_cache(maxsize=512)
-def _read(text: str) -> tuple[str, tuple[str, ...], tuple[frozenset[str], ...]]:
+def _read(text: str) -> _Reading:
     """A source's text as it is compared, its sentences and their words; read once, as sources come again."""
+    return (_read_short if len(text) <= SHORT_SOURCE else _read_long)(text)
+
+
+def _reading(text: str) -> _Reading:
     sentences = tuple(span.text for span in split_sentences(text))
     return f" {_normal(text)} ", sentences, tuple(frozenset(stems(sentence)) for sentence in sentences)
+
+
+_read_short, _read_long = lru_cache(maxsize=512)(_reading), lru_cache(maxsize=16)(_reading)
 
 
 def _normal(text: str) -> str:

@@ -35,6 +35,8 @@ _MONTHS = (
 )  # fmt: skip
 _WORD = re.compile(r"[^\W\d_][\w’'&.-]*[\w]|[^\W\d_]")
 _POSSESSIVE = re.compile(r"['’]s?$")
+# Between two words of a sentence, where something begins: behind a colon, a dash, a quote, a bracket.
+_BEGINS = re.compile(r"\s*(?:[:…—–(\[“\"‘*_>|/]|[.!?]\s)\W*")
 # In a text with so many capitals inside its sentences they mark nouns, or it is a heading.
 MOST_CAPITALS = 0.3
 LONGEST_ACRONYM = 4
@@ -74,8 +76,12 @@ class Grounds:
         own = {word for match in _WORD.finditer(text) for word in _parts(match.group()) if word.islower()}
         for line in text.split("\n"):
             for sentence in split_sentences(line):
-                words = [match.group() for match in _WORD.finditer(sentence.text)]
-                inside = [word for before, word in pairwise(words) if not _begins(sentence.text, word, before)]
+                matches = list(_WORD.finditer(sentence.text))
+                words = [match.group() for match in matches]
+                inside = [
+                    word.group() for before, word in pairwise(matches)
+                    if not _BEGINS.fullmatch(sentence.text, before.end(), word.start())
+                ]  # fmt: skip
                 if sum(word[0].isupper() for word in inside) > max(2, MOST_CAPITALS * len(words)):
                     continue
                 # A name at the start is told by the one that follows it, or by what belongs to it.
@@ -126,11 +132,6 @@ def _parts(word: str) -> list[str]:
 
 def _bare(word: str) -> str:
     return _POSSESSIVE.sub("", word).strip(".’'&")
-
-
-def _begins(sentence: str, word: str, before: str) -> bool:
-    """Whether a word stands where something begins inside a sentence: behind a colon, a dash, a quote, a bracket."""
-    return bool(re.search(rf"{re.escape(before)}\s*(?:[:…—–(\[“\"‘*_>|/]|[.!?]\s)[\s\W]*{re.escape(word)}", sentence))
 
 
 def _address(link: str) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
+from twin_serving.formats import X_POST
 from twin_serving.leaning import flaws, is_list_item, leaning, plain, stems
 from twin_serving.markup import hashtags
 from twin_serving.ordering import Bounds
@@ -17,7 +18,8 @@ from twin_serving.style import PostStyle
 @dataclass(frozen=True, slots=True)
 class Shape:
     """usual: length in characters, 0 for the author's usual post; paragraph: a longer one is cut between sentences;
-    limit: no passage may be longer; post: characters of one post of a thread; single: one document alone will do."""
+    limit: no passage may be longer, as X counts; post: the same of one post of a thread; single: one document will do.
+    """
 
     usual: int
     paragraph: int
@@ -31,12 +33,11 @@ class Shape:
         return round(usual * min(max(length, 0.3), 3.0))
 
 
-LONGEST_THREAD_POST = 280
 SHAPES: Mapping[str, Shape] = MappingProxyType(
     {
         "linkedin_post": Shape(0, 380),
         "post": Shape(0, 380),
-        "thread": Shape(1100, 270, LONGEST_THREAD_POST, LONGEST_THREAD_POST),
+        "thread": Shape(1100, 270, X_POST, X_POST),
         "instagram_caption": Shape(380, 200, 300, single=True),
         "reply": Shape(280, 240, 400, single=True),
         "section": Shape(1800, 900, single=True),

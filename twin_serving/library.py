@@ -13,11 +13,11 @@ import numpy.typing as npt
 
 from twin_assets.core.errors import TwinError
 from twin_assets.core.workspace import Workspace
-from twin_serving.assemble import PostStyle
 from twin_serving.evidence import Embed
 from twin_serving.metrics import count_cache
 from twin_serving.novelty import Copied, PublishedRuns
 from twin_serving.passages import OwnDocument
+from twin_serving.style import PostStyle
 
 if TYPE_CHECKING:
     from twin_assets.core.voice import VoiceScorer

@@ -7,12 +7,12 @@ from twin_assets.core.authors import Author
 from twin_assets.core.prompts import FORMS, Wishes, broken_up
 from twin_assets.core.search_options import SearchOptions
 from twin_assets.core.voice_edits import Voice
-from twin_serving.assemble import PostStyle
 from twin_serving.forms import SHAPES
 from twin_serving.library import AuthorLibrary
 from twin_serving.links import LinkText
 from twin_serving.passages import OwnDocument
 from twin_serving.schemas import ComposeRequest
+from twin_serving.style import PostStyle
 from twin_serving.unseen import as_material, orders_in
 
 if TYPE_CHECKING:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
+from twin_serving.formats import fits
 from twin_serving.leaning import opening_leaning, ties
 from twin_serving.passages import LOOKED_BACK, OwnText, Passage, Section
 
@@ -54,7 +55,7 @@ def leans_of(section: Section, parts: Sequence[Passage]) -> list[float]:
 def runs(section: Section, parts: tuple[Passage, ...], longest: int, largest: int = 100_000) -> tuple[Run, ...]:
     """Every run of at most `longest` characters that holds nothing unusable and does not break off in a thought.
 
-    largest: no passage of it has more characters.
+    largest: no passage of it has more characters, as X counts them.
     """
     leans = leans_of(section, parts)
     found = []
@@ -65,7 +66,12 @@ def runs(section: Section, parts: tuple[Passage, ...], longest: int, largest: in
         for end in range(start + 1, len(parts) + 1):
             final = parts[end - 1]
             length += len(final.text) + 2 * (end > start + 1)
-            if len(final.text) > largest or final.flaw >= 1 or length > longest or (final.walled and end > start + 1):
+            if (
+                not fits(final.text, largest)
+                or final.flaw >= 1
+                or length > longest
+                or (final.walled and end > start + 1)
+            ):
                 break
             if final.open_end or (final.text.endswith("?") and end < len(parts)):
                 continue

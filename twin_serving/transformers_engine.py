@@ -18,6 +18,7 @@ from typing import Any
 from twin_assets.core.errors import ModelError
 from twin_serving.base_models import can_batch, end_tokens, forward_arguments, load_base
 from twin_serving.batching import Batch, Decoder, Row
+from twin_serving.budget import CONTEXT_NAMES
 from twin_serving.generating import generated
 from twin_serving.lora import LoraLayers, LoraWeights, linear_layers, read_lora
 from twin_serving.peft_adapters import PeftAdapters
@@ -66,7 +67,7 @@ class Base:
     def context(self) -> int:
         """Tokens the model's positions reach."""
         config = self.model.config
-        for name in ("max_position_embeddings", "n_positions", "n_ctx", "seq_length"):
+        for name in CONTEXT_NAMES:
             if isinstance(getattr(config, name, None), int):
                 return int(getattr(config, name))
         return 2048

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from twin_serving.evidence import DraftSentence, Support
+from twin_serving.formats import fits
 from twin_serving.leaning import is_english, manner
 from twin_serving.passages import OwnText, Passage, Sentence
 from twin_serving.quotations import Quotation
@@ -43,7 +44,7 @@ class AssembledDraft:
 class Writer:
     """Collects the text of a draft, its sentences' receipts and, of a thread, where its posts begin.
 
-    longest: characters of a post of a thread; None where the draft is one text.
+    longest: characters of a post of a thread, as X counts them; None where the draft is one text.
     """
 
     def __init__(self, english: bool, longest: int | None = None) -> None:
@@ -64,12 +65,15 @@ class Writer:
         if self.text:
             self.text = self.text.rstrip() + space
 
-    def room(self, length: int, apart: bool = False) -> None:
-        """Begin a paragraph of this length: in a thread a new post, where the present one has no room for it."""
+    def room(self, text: str, apart: bool = False) -> None:
+        """Begin a paragraph for this text: in a thread a new post, where the present one has no room for it."""
         self.gap()
-        over = self.longest is not None and len(self.text) - self._begins[-1] + length > self.longest
+        over = not self._fits(self.text[self._begins[-1] :] + text)
         if self.longest is not None and (over or apart) and self.text:
             self._begins.append(len(self.text))
+
+    def _fits(self, text: str) -> bool:
+        return self.longest is None or fits(text.strip(), self.longest)
 
     def add(self, text: str, status: Any, support: Support | None = None) -> None:
         """A sentence with what supports it."""
@@ -84,8 +88,8 @@ class Writer:
     def run(self, run: Run, joint: str = "") -> None:
         """A run of the author's, each passage a paragraph, after words that lead to it."""
         for position, part in enumerate(run.passages):
-            lead = f"{joint}\n\n" if joint and position == 0 else ""
-            self.room(len(lead) + len(part.text), apart=position == 0)
+            lead = f"{joint}\n\n" if joint and position == 0 and self._fits(f"{joint}\n\n{part.text}") else ""
+            self.room(f"{lead}{part.text}", apart=position == 0)
             if lead:
                 self.joint(joint)
                 self.gap()
@@ -112,8 +116,12 @@ class Writer:
     def quotation(self, quotation: Quotation) -> None:
         """What a page says, after who says it; in a thread a post with its address."""
         page = quotation.page
+        whole = f" “{' '.join(quotation.shown)}”"
+        # A post that has no room for a long title names the site.
         words = introduction(quotation, self.english)
-        self.room(len(words) + len(quotation.text) + 3, apart=True)
+        if not self._fits(f"{words}{whole}"):
+            words = introduction(quotation, self.english, titled=False)
+        self.room(f"{words}{whole}", apart=True)
         self.add(words, "joining", support("link", page, page.title or page.url))
         self.text += " "
         last = len(quotation.sentences) - 1
@@ -122,7 +130,7 @@ class Writer:
             self.text += " " if position else ""
             self.add(shown, "verbatim", support("link", page, sentence))
         if self.longest is not None:
-            self.room(len(page.url) + 2)
+            self.room(page.url)
             self.add(page.url, "joining", support("link", page, page.url))
 
     def sources(self, quotations: Sequence[Quotation]) -> None:
@@ -136,7 +144,7 @@ class Writer:
         """Hashtags in a row."""
         if not tags:
             return
-        self.room(sum(len(tag) + 1 for tag, _ in tags))
+        self.room(" ".join(tag for tag, _ in tags))
         for position, (tag, document) in enumerate(tags):
             self.text += " " if position else ""
             self.add(tag, "verbatim", support("own", document, tag, document.document_id))
@@ -147,12 +155,12 @@ def support(kind: Any, source: Any, quote: str, document_id: str | None = None) 
     return Support(kind, source.title, source.url, quote, 1.0, document_id)
 
 
-def introduction(quotation: Quotation, english: bool) -> str:
+def introduction(quotation: Quotation, english: bool, titled: bool = True) -> str:
     """Who says what is quoted: the page's title, without its site's name, and the site."""
     page = quotation.page
     host = (urlsplit(page.url).hostname or "").removeprefix("www.")
     title = re.split(r"\s+[|–—]\s+", page.title)[0].strip().translate(str.maketrans("“”", "''"))
-    if not title:
+    if not title or (not titled and host):
         return f"From {host}:" if english else f"{host}:"
     words = f"“{title}” ({host})" if host else f"“{title}”"
     return f"From {words}:" if english else f"{words}:"

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +14,8 @@ from tests.unit.test_assemble import OVENS, POSTS, WordVectors, check_sources
 from twin_assets.core.embedding import Embedder
 from twin_serving.assemble import MOST_PASSAGES, assemble, subject_of
 from twin_serving.evidence import Embed
-from twin_serving.forms import LONGEST_THREAD_POST, SHAPES
+from twin_serving.formats import X_POST, x_length
+from twin_serving.forms import SHAPES
 from twin_serving.leaning import JOINTS, flaws, leaning
 from twin_serving.markup import read_blocks, render
 from twin_serving.passages import OwnDocument, passages, sections
@@ -114,9 +116,21 @@ def test_every_form_is_verbatim_whole_and_deterministic(
     if form == "thread":
         assert len(draft.parts) > 1
         assert "\n\n".join(draft.parts) == draft.text
-        assert max(map(len, draft.parts)) <= LONGEST_THREAD_POST
+        assert max(map(x_length, draft.parts)) <= X_POST
     else:
         assert draft.parts == [draft.text]
+
+
+@pytest.mark.parametrize("count", [6, 30])
+def test_a_threads_posts_fit_as_x_counts(documents: list[OwnDocument], embed: Embed, count: int) -> None:
+    """Emoji count two each, which an author who sets many would have posts refused for."""
+    merry = [replace(each, text=re.sub(r"\boven\b", f"oven {'🔥' * count}", each.text)) for each in documents]
+    page = replace(OVENS, title=f"Ovens {'and their thermometers ' * 6}")
+    draft = assemble(PROMPT, merry, [page], embed, form="thread")
+    assert "🔥" in draft.text
+    assert page.url in draft.text
+    assert max(map(x_length, draft.parts)) <= X_POST
+    assert max(map(x_length, assemble(PROMPT, merry, [], embed, form="thread").parts)) <= X_POST
 
 
 @pytest.mark.parametrize("form", FORMS)

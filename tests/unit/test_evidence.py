@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import pytest
 
 from twin_assets.core.embedding import Embedder
@@ -101,6 +102,25 @@ def test_short_words_are_verbatim_only_as_a_sentence_of_their_own(embed: Embedde
 def test_joining_words_are_told(embed: Embedder) -> None:
     found = evidence(embed, "Another example:\n\nSource: https://survey.example")
     assert [sentence.status for sentence in found] == ["joining", "joining"]
+
+
+@pytest.mark.parametrize(
+    ("text", "unfounded"),
+    [
+        ("Source: https://invented.example/study", ["https://invented.example/study"]),
+        ("From “A Study That Never Was” (survey.example):", ["A Study That Never Was"]),
+        ("From “Backup survey” (nature.com):", ["nature.com"]),
+        ("From nature.com:", ["nature.com"]),
+        ("From “Backup survey” (survey.example):", []),
+        ("From “Restores” (posts.example):", []),
+        ("From survey.example:", []),
+        ("From “What Lena wrote” (lena.example):", []),
+    ],
+)
+def test_words_that_introduce_a_source_need_one(text: str, unfounded: list[str]) -> None:
+    given = "Start from “What Lena wrote” at lena.example."
+    (sentence,) = find_evidence(text, [RESTORE], [SURVEY], lambda texts: np.zeros((len(texts), 2), np.float32), given)
+    assert (sentence.status, sentence.unfounded) == ("unsupported" if unfounded else "joining", unfounded)
 
 
 def test_without_sources_or_text(embed: Embedder) -> None:

@@ -1,12 +1,14 @@
 """The token budget, against the tokenizer that transformers loads from the same folder."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 from transformers import AutoTokenizer
 
 from tests.serving_models import CONTEXT, TEXT, make_base
-from twin_serving.budget import TokenBudget
+from twin_assets.core.errors import ModelError
+from twin_serving.budget import TokenBudget, budget_of
 
 
 @pytest.fixture(scope="module")
@@ -50,3 +52,12 @@ def test_without_a_tokenizer_file_it_counts_too_much_rather_than_too_little(fold
     ordinary = "Shipping small changes is a habit, and a test that cannot fail says nothing."
     assert rough.count(ordinary) >= exact.count(ordinary)
     assert rough.count(rough.cut(ordinary, 10)) <= 10
+
+
+@pytest.mark.parametrize("file", ["config.json", "tokenizer.json"])
+def test_files_that_cannot_be_read_are_a_fault_of_the_model(folder: Path, tmp_path: Path, file: str) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(folder, broken)
+    (broken / file).write_text('{"cut off')
+    with pytest.raises(ModelError, match="broken"):
+        budget_of(broken)
