@@ -126,15 +126,16 @@ def find_evidence(
 def _invented(joining: re.Match[str], sources: Sequence[_Source], given: str) -> list[str]:
     """The title and the site that an introduction names, where no source and nobody who asked has them."""
     title = joining["title"] or ""
-    known = [_bare(given), *(_bare(f"{source.title}\n{source.text}") for source in sources)] if title else []
-    invented = [title] if title and not any(_bare(title) in each for each in known) else []
+    wanted = _unquoted(_normal(title))
+    known = [_normal(given), *(text for source in sources for text in (_normal(source.title), source.normal))]
+    invented = [title] if title and not any(wanted in _unquoted(text) for text in known) else []
     named = [name.lower() for name in (joining["site"], joining["host"]) if name and "." in name]
     hosts = {(urlsplit(source.url).hostname or "").removeprefix("www.") for source in sources}
     return [*invented, *(name for name in named if name.removeprefix("www.") not in hosts and name not in given)]
 
 
-def _bare(text: str) -> str:
-    return _normal(text).replace('"', "").replace("'", "")
+def _unquoted(normal: str) -> str:
+    return normal.replace('"', "").replace("'", "")
 
 
 def _source(kind: Kind, item: SourceText, document_id: str | None) -> _Source:
