@@ -18,7 +18,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, ViewportSize, expect, sync_playwright
 
 from demo.server import PlatformServer
-from tests.conftest import EmptyTracking
+from tests.conftest import HeadStart
 from twin_assets.defs.launch import dagster_environment
 from twin_assets.settings import Settings
 from twin_serving.server import free_port
@@ -99,21 +99,13 @@ def _make_storage(settings: Settings) -> None:
         make_storage(settings)
 
 
-def _lend_embedder(home: Path, made: Path) -> None:
-    """Let a home use the folder where all tests make the embedding model, which takes 8 s of a processor."""
-    made.mkdir(exist_ok=True)
-    (home / "models").mkdir()
-    (home / "models" / "embedder").symlink_to(made)
-
-
 @pytest.fixture(scope="module")
-def product(tmp_path_factory: pytest.TempPathFactory, empty_tracking: EmptyTracking) -> Iterator[Product]:
+def product(tmp_path_factory: pytest.TempPathFactory, head_start: HeadStart) -> Iterator[Product]:
     """All services but the serving API, started once, on an empty home."""
     if CHROMIUM is None:
         pytest.skip("chromium is not installed (Debian: apt-get install chromium)")
     home = tmp_path_factory.mktemp("home")
-    empty_tracking.copy_to(home / "mlflow" / "mlflow.db")
-    _lend_embedder(home, tmp_path_factory.getbasetemp().parent / "embedder-export")
+    head_start.give(home)
     with ExitStack() as stack:
         platforms = stack.enter_context(PlatformServer())
         settings = Settings(

@@ -8,7 +8,7 @@ import pytest
 
 from demo.run import AUTHOR, add_demo_author
 from demo.server import PlatformServer
-from tests.conftest import EmptyTracking
+from tests.conftest import HeadStart
 from twin_assets.core.workspace import Workspace
 from twin_assets.defs.launch import RunOutcome, run_job
 from twin_assets.settings import Settings, get_settings
@@ -49,9 +49,9 @@ class Deployment:
         return outcome
 
 
-def deploy(folder: Path, server: PlatformServer, tracking: EmptyTracking) -> Deployment:
+def deploy(folder: Path, server: PlatformServer, head_start: HeadStart) -> Deployment:
     """A new home with the demo author added and nothing collected."""
-    tracking.copy_to(folder / "mlflow" / "mlflow.db")
+    head_start.give(folder)
     deployment = Deployment(
         {
             "TWIN_HOME": str(folder),
@@ -66,9 +66,9 @@ def deploy(folder: Path, server: PlatformServer, tracking: EmptyTracking) -> Dep
 
 
 @pytest.fixture(scope="package")
-def demo_deployment(tmp_path_factory: pytest.TempPathFactory, empty_tracking: EmptyTracking) -> Iterator[Deployment]:
+def demo_deployment(tmp_path_factory: pytest.TempPathFactory, head_start: HeadStart) -> Iterator[Deployment]:
     """The demo author after one run of the whole graph."""
     with PlatformServer() as server:
-        deployment = deploy(tmp_path_factory.mktemp("demo"), server, empty_tracking)
+        deployment = deploy(tmp_path_factory.mktemp("demo"), server, head_start)
         deployment.outcome = deployment.run("twin")
         yield deployment

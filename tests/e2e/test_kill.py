@@ -80,9 +80,9 @@ def assert_whole(deployment) -> None:
 
 
 @pytest.mark.timeout(900)
-def test_a_run_killed_at_every_asset_is_completed_by_the_next(tmp_path, context, empty_tracking):
+def test_a_run_killed_at_every_asset_is_completed_by_the_next(tmp_path, context, head_start):
     with PlatformServer() as server:
-        deployment = deploy(tmp_path / "killed", server, empty_tracking)
+        deployment = deploy(tmp_path / "killed", server, head_start)
         for position, asset in enumerate(NAMES):
             kill(context, deployment, asset, None if position % 2 else 0.05)
             assert_whole(deployment)
@@ -91,7 +91,7 @@ def test_a_run_killed_at_every_asset_is_completed_by_the_next(tmp_path, context,
         assert_whole(deployment)
         assert deployment.workspace.registry.approved(AUTHOR) is not None
 
-        fresh = deploy(tmp_path / "fresh", server, empty_tracking)
+        fresh = deploy(tmp_path / "fresh", server, head_start)
         assert fresh.run("collect").success
     for table in DERIVED:
         killed, rebuilt = (one.workspace.lake.fingerprint(table, AUTHOR, COLUMNS[table]) for one in (deployment, fresh))

@@ -86,9 +86,9 @@ class Deployment:
 
 
 @pytest.fixture
-def ada(workspace, instance, resource, monkeypatch, tmp_path, empty_tracking) -> Deployment:
+def ada(workspace, instance, resource, monkeypatch, tmp_path, head_start) -> Deployment:
     """The author with enough text for a first model."""
-    empty_tracking.copy_to(workspace.settings.home / "mlflow" / "mlflow.db")
+    head_start.copy_to(workspace.settings.home / "mlflow" / "mlflow.db")
     deployment = Deployment(workspace, instance, resource, monkeypatch, tmp_path)
     deployment.write(0, 12)
     return deployment
