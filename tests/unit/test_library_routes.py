@@ -15,6 +15,8 @@ from twin_assets.settings import Settings
 from twin_serving.answers import add_error_answers
 from twin_serving.client import TwinClient
 from twin_serving.datasets import dataset_routes, document_routes
+from twin_serving.guard import Guard
+from twin_serving.permission import Keys
 
 
 @pytest.fixture(scope="module")
@@ -40,11 +42,12 @@ def filled(tmp_path_factory) -> Workspace:
 def client(filled):
     """The page's client, whose requests go to the routes in this process."""
     server = FastAPI()
+    server.add_middleware(Guard, keys=Keys(None, None, open_without=True))
     add_error_answers(server)
     server.include_router(dataset_routes(filled))
     server.include_router(document_routes(filled))
-    found = TwinClient("http://testserver")
-    found._http = TestClient(server)  # type: ignore[assignment]  # asks as httpx does
+    found = TwinClient("http://127.0.0.1")
+    found._http = TestClient(server, base_url="http://127.0.0.1")  # type: ignore[assignment]  # asks as httpx does
     return found
 
 
