@@ -166,13 +166,18 @@ class Settings(BaseSettings):
 
     host: str = Field(default="127.0.0.1", description="Address the serving API binds to.")
     port: int = Field(default=8100, description="Port of the serving API.")
-    api_key: SecretStr | None = Field(default=None, description="The operator's key: where it is set, every client must send one.")
+    api_key: SecretStr | None = Field(
+        default=None, description="The operator's key; where it is set, whoever asks must send it or a client's."
+    )
     serving_rows: int = Field(default=16, ge=1, description="Answers that are written at once.")
     serving_queue: int = Field(
         default=64, ge=0, description="Requests to models that may wait; beyond, clients are told to come again (429)."
     )
     serving_compositions: int = Field(
-        default=16, ge=1, description="Compositions that are made at once; beyond, clients are told to come again (429)."
+        default=16,
+        ge=1,
+        le=32,  # each holds one of the web process's 40 threads
+        description="Compositions that are made at once; beyond, clients are told to come again (429).",
     )
     serving_seconds: float = Field(default=240.0, gt=0, description="Seconds one answer may take, waiting included.")
     serving_drain_seconds: float = Field(
