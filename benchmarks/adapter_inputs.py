@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from twin_serving.onnx_engine import OnnxBatch, OnnxModel
+from twin_serving.engines.onnx_engine import OnnxBatch, OnnxModel
 
 Weights = dict[str, npt.NDArray[np.float32]]
 PARTS = {"qkv_proj": ("q_proj", "k_proj", "v_proj")}  # what the builder packs into one product

@@ -30,10 +30,10 @@ from twin_assets.core.lake import rows_frame
 from twin_assets.core.voice import update_voice
 from twin_assets.core.workspace import Workspace
 from twin_assets.settings import Settings
-from twin_serving.composer import Composer
-from twin_serving.drafting import Generator, Written
+from twin_serving.composing.composer import Composer
+from twin_serving.composing.drafting import Generator, Written
 from twin_serving.schemas import ComposeRequest
-from twin_serving.tracing import Trace
+from twin_serving.telemetry.tracing import Trace
 
 AUTHOR, EMBEDDED = "bench", 1000
 

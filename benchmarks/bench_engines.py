@@ -131,9 +131,9 @@ def exported(base: Path, folder: Path, bits: str) -> Timed:
 
     from twin_assets.core.serving_export import Export
     from twin_assets.core.serving_export_worker import build
-    from twin_serving.batching import Row
-    from twin_serving.onnx_engine import OnnxModel
-    from twin_serving.streaming import Generation
+    from twin_serving.engines.batching import Row
+    from twin_serving.engines.onnx_engine import OnnxModel
+    from twin_serving.engines.streaming import Generation
 
     folder.mkdir()
     problem = build(base, folder, bits)
@@ -152,9 +152,9 @@ def with_adapters(base: Path, folder: Path, adapters: int) -> Timed:
     from datetime import UTC, datetime
 
     from twin_assets.core.serving_export import GRAPH, Export
-    from twin_serving.batching import Decoder, Row
-    from twin_serving.onnx_engine import OnnxModel
-    from twin_serving.streaming import Generation
+    from twin_serving.engines.batching import Decoder, Row
+    from twin_serving.engines.onnx_engine import OnnxModel
+    from twin_serving.engines.streaming import Generation
 
     # A folder of its own, as a loaded export is always called the same; the weights are those beside the other graph.
     place = folder.with_name(f"{folder.name} adapters {adapters}")
@@ -173,9 +173,9 @@ def with_adapters(base: Path, folder: Path, adapters: int) -> Timed:
 
 def reference(base: Path) -> Timed:
     """The reference engine, as it serves."""
-    from twin_serving.batching import Row
-    from twin_serving.streaming import Generation
-    from twin_serving.transformers_engine import Base
+    from twin_serving.engines.batching import Row
+    from twin_serving.engines.streaming import Generation
+    from twin_serving.engines.transformers_engine import Base
 
     loaded = Base(base)
     assert loaded.decoder is not None

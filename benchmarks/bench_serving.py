@@ -24,9 +24,9 @@ from tests.serving_models import register
 from twin_assets.core.authors import Author
 from twin_assets.core.workspace import Workspace
 from twin_assets.settings import Settings
+from twin_serving.engines.streaming import Generation
+from twin_serving.engines.transformers_engine import Base, TransformersEngine, TransformersEngines
 from twin_serving.server import running_server
-from twin_serving.streaming import Generation
-from twin_serving.transformers_engine import Base, TransformersEngine, TransformersEngines
 
 console = Console(width=140)
 CLIENTS, TOGETHER = 64, 8

@@ -23,13 +23,13 @@ from twin_assets.core.embedding import Embedder
 from twin_assets.core.sentences import split_sentences
 from twin_assets.core.voice import Background, VoiceScorer
 from twin_assets.core.voice_edits import Voice
-from twin_serving.assemble import assemble
-from twin_serving.judging import Draft, judged
-from twin_serving.library import AuthorLibrary, EmbeddingMemory
-from twin_serving.material import Material
-from twin_serving.novelty import PublishedRuns
-from twin_serving.passages import OwnDocument
-from twin_serving.ranking import ranked, value
+from twin_serving.assembling.assemble import assemble
+from twin_serving.assembling.passages import OwnDocument
+from twin_serving.composing.judging import Draft, judged
+from twin_serving.composing.library import AuthorLibrary, EmbeddingMemory
+from twin_serving.composing.material import Material
+from twin_serving.composing.novelty import PublishedRuns
+from twin_serving.composing.ranking import ranked, value
 from twin_serving.schemas import ComposeRequest
 
 AUTHORS = ("voice_mtlynch", "voice_matklad", "voice_brandur")

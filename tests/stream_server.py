@@ -8,7 +8,7 @@ from itertools import chain
 from typing import Any, Self
 
 from twin_assets.core.errors import InputError
-from twin_serving.streaming import Generation, Piece
+from twin_serving.engines.streaming import Generation, Piece
 
 Body = dict[str, Any]
 

@@ -24,12 +24,12 @@ from twin_assets.core.evaluation.report import Answer, Report
 from twin_assets.core.prompts import FORMS, Message, broken_up, messages
 from twin_assets.core.voice_edits import load_voice
 from twin_assets.core.workspace import Workspace
-from twin_serving.assemble import assemble, subject_of
-from twin_serving.budget import TEMPLATE_TOKENS, TokenBudget, budget_of
+from twin_serving.assembling.assemble import assemble, subject_of
+from twin_serving.chat.models import model_folders
 from twin_serving.client import TwinClient
-from twin_serving.composer import LISTED, SEARCH, SEARCHED
-from twin_serving.library import AuthorLibrary, Libraries
-from twin_serving.models import model_folders
+from twin_serving.composing.budget import TEMPLATE_TOKENS, TokenBudget, budget_of
+from twin_serving.composing.composer import LISTED, SEARCH, SEARCHED
+from twin_serving.composing.library import AuthorLibrary, Libraries
 from twin_serving.server import running_server
 
 if TYPE_CHECKING:

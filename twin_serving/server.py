@@ -23,7 +23,7 @@ from twin_assets.core.errors import ConfigurationError, ServingError
 from twin_assets.settings import Settings
 
 if TYPE_CHECKING:
-    from twin_serving.traffic import Draining
+    from twin_serving.api.traffic import Draining
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 # The names LitServe binds to, by what a person may write.
@@ -54,13 +54,13 @@ def create_server(
     from starlette.formparsers import MultiPartParser
 
     from twin_assets.core.clients import ClientStore
-    from twin_serving.answers import add_error_answers
-    from twin_serving.guard import Guard
-    from twin_serving.metrics import metrics_routes
-    from twin_serving.permission import Keys
-    from twin_serving.routes import add_routes
-    from twin_serving.traffic import Draining, Traffic
-    from twin_serving.worker import ChatAPI
+    from twin_serving.api.answers import add_error_answers
+    from twin_serving.api.guard import Guard
+    from twin_serving.api.permission import Keys
+    from twin_serving.api.routes import add_routes
+    from twin_serving.api.traffic import Draining, Traffic
+    from twin_serving.chat.worker import ChatAPI
+    from twin_serving.telemetry.metrics import metrics_routes
 
     key = settings.api_key.get_secret_value() if settings.api_key else None
     if settings.host not in HOSTS:
@@ -100,7 +100,7 @@ def serve(settings: Settings, candidate: tuple[str, str] | None = None, *, priva
 
     Raises ConfigurationError where the address cannot be bound.
     """
-    from twin_serving.traffic import Draining
+    from twin_serving.api.traffic import Draining
 
     check_port(settings.host, settings.port)
     # torch's threads in the worker wait for each other after every operation. As they do it by default, turning in

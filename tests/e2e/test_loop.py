@@ -116,7 +116,7 @@ def test_a_post_is_drafted_with_its_evidence(demo_deployment):
 
 @pytest.mark.parametrize("link", ["/web/challenge.html", "/web/notfound.html", "/web/nothing-here.html"])
 def test_a_link_that_cannot_be_read_is_reported_and_not_used(demo_deployment, link):
-    from twin_serving.links import read_links
+    from twin_serving.links.reading import read_links
 
     with demo_deployment.workspace.web() as web:
         (read,) = read_links([f"{demo_deployment.server.url}{link}"], web)

@@ -17,7 +17,7 @@ from twin_assets.core.collection import collect_platform
 from twin_assets.core.sources import PLATFORMS
 from twin_assets.defs.collection.sensors import inbox
 from twin_assets.settings import get_settings
-from twin_serving.twins import twin_routes
+from twin_serving.api.twins import twin_routes
 
 
 def x_archive(path: Path) -> Path:

@@ -21,9 +21,9 @@ from twin_assets.core.errors import ServingError
 from twin_assets.core.workspace import Workspace
 from twin_assets.settings import Settings
 from twin_serving.client import TwinClient
+from twin_serving.engines.streaming import Generation
+from twin_serving.engines.transformers_engine import TransformersEngines
 from twin_serving.server import running_server
-from twin_serving.streaming import Generation
-from twin_serving.transformers_engine import TransformersEngines
 
 KEY = "a key for tests"
 ASK = [{"role": "user", "content": "Write about tests."}]

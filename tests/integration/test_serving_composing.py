@@ -186,7 +186,7 @@ def test_what_was_composed_is_found_again_with_its_feedback(client: TwinClient) 
 
 
 def test_threads_and_replies_are_drafted_and_checked(client: TwinClient) -> None:
-    from twin_serving.formats import x_length
+    from twin_serving.composing.formats import x_length
 
     thread = client.compose("maren", PROMPT, format="thread", max_tokens=4)["drafts"][0]
     assert len(thread["parts"]) > 1

@@ -17,8 +17,8 @@ from twin_assets.core.collection import add_source, import_export, source_states
 from twin_assets.core.errors import ConfigurationError
 from twin_assets.core.source_removal import plan_removal, remove_source
 from twin_assets.settings import get_settings
-from twin_serving.answers import add_error_answers
-from twin_serving.twins import twin_routes
+from twin_serving.api.answers import add_error_answers
+from twin_serving.api.twins import twin_routes
 
 
 @pytest.fixture

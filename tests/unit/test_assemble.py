@@ -12,11 +12,11 @@ import numpy.typing as npt
 import pytest
 
 from twin_assets.core.embedding import Embedder
-from twin_serving.assemble import LONGEST_POST, AssembledDraft, PostStyle, assemble, subject_of
-from twin_serving.leaning import JOINTS, flaws, leaning, stems
-from twin_serving.markup import hashtags, render
-from twin_serving.passages import OwnDocument, passages, sections
-from twin_serving.sharing import LARGEST_SHARE, LARGEST_SHARE_WITH_LINK
+from twin_serving.assembling.assemble import LONGEST_POST, AssembledDraft, PostStyle, assemble, subject_of
+from twin_serving.assembling.leaning import JOINTS, flaws, leaning, stems
+from twin_serving.assembling.markup import hashtags, render
+from twin_serving.assembling.passages import OwnDocument, passages, sections
+from twin_serving.assembling.sharing import LARGEST_SHARE, LARGEST_SHARE_WITH_LINK
 
 POSTS = {
     "oven": """My oven lied to me for three years.

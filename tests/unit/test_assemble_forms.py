@@ -12,15 +12,15 @@ from hypothesis import strategies as st
 
 from tests.unit.test_assemble import OVENS, POSTS, WordVectors, check_sources
 from twin_assets.core.embedding import Embedder
-from twin_serving.assemble import MOST_PASSAGES, assemble, subject_of
-from twin_serving.evidence import Embed
-from twin_serving.formats import X_POST, x_length
-from twin_serving.forms import SHAPES
-from twin_serving.leaning import JOINTS, flaws, leaning
-from twin_serving.markup import read_blocks, render
-from twin_serving.passages import OwnDocument, passages, sections
-from twin_serving.runs import runs
-from twin_serving.style import PostStyle
+from twin_serving.assembling.assemble import MOST_PASSAGES, assemble, subject_of
+from twin_serving.assembling.forms import SHAPES
+from twin_serving.assembling.leaning import JOINTS, flaws, leaning
+from twin_serving.assembling.markup import read_blocks, render
+from twin_serving.assembling.passages import OwnDocument, passages, sections
+from twin_serving.assembling.runs import runs
+from twin_serving.assembling.style import PostStyle
+from twin_serving.composing.formats import X_POST, x_length
+from twin_serving.receipts.evidence import Embed
 
 ARTICLE = """In this post I write about ovens.
 

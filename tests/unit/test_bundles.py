@@ -30,8 +30,8 @@ from twin_assets.core.training.loading import load_version
 from twin_assets.core.voice_profile import build_profile, load_profile, save_profile
 from twin_assets.core.workspace import Workspace
 from twin_assets.settings import Settings
-from twin_serving.answers import add_error_answers
-from twin_serving.lineage import lineage_routes
+from twin_serving.api.answers import add_error_answers
+from twin_serving.api.lineage import lineage_routes
 
 SECRET = "s3cr3t-of-this-machine"
 

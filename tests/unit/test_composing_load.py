@@ -12,11 +12,11 @@ from starlette.types import Message
 
 from twin_assets.core.errors import UnknownAuthorError
 from twin_assets.core.workspace import Workspace
-from twin_serving.answers import add_error_answers
-from twin_serving.composer import WAITING, Composer
-from twin_serving.composing import composing_routes
-from twin_serving.permission import OPERATOR, PRINCIPAL
-from twin_serving.places import BusyError, Places
+from twin_serving.api.answers import add_error_answers
+from twin_serving.api.compositions import composing_routes
+from twin_serving.api.permission import OPERATOR, PRINCIPAL
+from twin_serving.api.places import BusyError, Places
+from twin_serving.composing.composer import WAITING, Composer
 from twin_serving.schemas import ComposeRequest
 
 ASKED = {"author": "ada", "prompt": "Write about bread"}
@@ -105,7 +105,7 @@ def test_who_leaves_ends_the_composition_also_without_a_stream(slow: Slow) -> No
 
 
 def test_an_error_amid_a_composition_names_no_other_author(slow: Slow) -> None:
-    from twin_serving.composer import _Composition
+    from twin_serving.composing.composer import _Composition
 
     making = _Composition(ComposeRequest(**ASKED))
     making.drafts = [{"problems": []}]

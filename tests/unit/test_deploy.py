@@ -217,7 +217,7 @@ def test_what_the_parts_call_each_other_is_a_service_at_its_port():
 def test_the_autoscaler_asks_for_metrics_that_the_server_has():
     from prometheus_client import generate_latest
 
-    from twin_serving.metrics import REGISTRY
+    from twin_serving.telemetry.metrics import REGISTRY
 
     told = set(re.findall(r"^# TYPE (\w+) ", generate_latest(REGISTRY).decode(), re.MULTILINE))
     scaler = OBJECTS["HorizontalPodAutoscaler", "serving"]["spec"]

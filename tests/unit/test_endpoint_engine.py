@@ -8,8 +8,8 @@ from tests.stream_server import StreamServer
 from twin_assets.core.chat_streaming import Delta, StreamingEndpoint
 from twin_assets.core.errors import EndpointError, ModelError
 from twin_assets.settings import Settings
-from twin_serving.endpoint_engine import EndpointEngine, generator_name, generator_of
-from twin_serving.streaming import Generation, Piece
+from twin_serving.engines.endpoint_engine import EndpointEngine, generator_name, generator_of
+from twin_serving.engines.streaming import Generation, Piece
 
 ASK = [{"role": "user", "content": "Write about bread."}]
 # A character of four bytes, and one that Python takes for the end of a line but an event stream does not.

@@ -18,8 +18,8 @@ from twin_assets.core.evaluation.release import settle
 from twin_assets.core.evaluation.report import Champion
 from twin_assets.core.workspace import Workspace
 from twin_assets.settings import Settings, get_settings
-from twin_serving.answers import add_error_answers
-from twin_serving.releases import release_routes
+from twin_serving.api.answers import add_error_answers
+from twin_serving.api.releases import release_routes
 from twin_ui.views.reports import beside, interval_rows, systems_of
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from twin_assets.core.embedding import Embedder
-from twin_serving.evidence import DraftSentence, find_evidence
-from twin_serving.facts import Grounds
-from twin_serving.passages import OwnDocument
+from twin_serving.assembling.passages import OwnDocument
+from twin_serving.receipts.evidence import DraftSentence, find_evidence
+from twin_serving.receipts.facts import Grounds
 
 RESTORE = OwnDocument(
     "restore",

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twin_serving.checks import length_check, platform_checks
-from twin_serving.formats import X_POST, before_fold, thread_parts, x_length
+from twin_serving.composing.checks import length_check, platform_checks
+from twin_serving.composing.formats import X_POST, before_fold, thread_parts, x_length
 
 
 @pytest.mark.parametrize(

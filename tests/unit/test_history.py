@@ -9,7 +9,7 @@ from twin_assets.core.authors import Author
 from twin_assets.core.errors import InputError, LakeError
 from twin_assets.core.forgetting_traces import Quotes, doomed
 from twin_assets.core.workspace import Workspace
-from twin_serving.history import (
+from twin_serving.composing.history import (
     Keeper,
     UnknownCompositionError,
     composition,

@@ -12,11 +12,11 @@ from twin_assets.core.documents import RawDocument
 from twin_assets.core.errors import ServingError
 from twin_assets.core.workspace import Workspace
 from twin_assets.settings import Settings
-from twin_serving.answers import add_error_answers
+from twin_serving.api.answers import add_error_answers
+from twin_serving.api.datasets import dataset_routes, document_routes
+from twin_serving.api.guard import Guard
+from twin_serving.api.permission import Keys
 from twin_serving.client import TwinClient
-from twin_serving.datasets import dataset_routes, document_routes
-from twin_serving.guard import Guard
-from twin_serving.permission import Keys
 
 
 @pytest.fixture(scope="module")

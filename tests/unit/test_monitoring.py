@@ -12,7 +12,7 @@ from twin_assets.core.authors import Author
 from twin_assets.core.errors import UnknownAuthorError
 from twin_assets.core.monitoring import LEAST_BEFORE, LEAST_NOW, MEASURES, drift, drop_texts, monitoring, watched
 from twin_assets.core.workspace import Workspace
-from twin_serving.tracing import QUEUE, Trace, Tracer
+from twin_serving.telemetry.tracing import QUEUE, Trace, Tracer
 
 MOMENT = datetime(2026, 11, 20, 12, tzinfo=UTC)
 VOICE, RATING, LATENCY, _ = MEASURES

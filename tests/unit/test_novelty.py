@@ -3,7 +3,7 @@
 import random
 
 from twin_assets.core.overlap import VerbatimIndex, words
-from twin_serving.novelty import RUN, PublishedRuns
+from twin_serving.composing.novelty import RUN, PublishedRuns
 
 FIRST = "We ship small changes every day and sleep well at night."
 SECOND = "Nobody reads a long report, so we write a short one every day."

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from twin_serving.ranking import ranked, value
+from twin_serving.composing.ranking import ranked, value
 
 
 def draft(kind: str = "model", variant: int = 0, **changes: Any) -> dict[str, Any]:

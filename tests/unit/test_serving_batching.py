@@ -11,9 +11,9 @@ from training_models import one_thread  # noqa: F401
 
 from tests.serving_models import make_adapter, make_base
 from twin_assets.core.errors import ModelError
-from twin_serving.batching import Batch, Row, choose
-from twin_serving.streaming import Generation
-from twin_serving.transformers_engine import Adapter, Base, TransformersEngine, TransformersEngines
+from twin_serving.engines.batching import Batch, Row, choose
+from twin_serving.engines.streaming import Generation
+from twin_serving.engines.transformers_engine import Adapter, Base, TransformersEngine, TransformersEngines
 
 GREEDY = Generation([], temperature=0.0)
 PROMPTS = [list(range(5, 12)), list(range(30, 53)), [40, 41, 42]]

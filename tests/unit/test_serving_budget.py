@@ -8,7 +8,7 @@ from transformers import AutoTokenizer
 
 from tests.serving_models import CONTEXT, TEXT, make_base
 from twin_assets.core.errors import ModelError
-from twin_serving.budget import TokenBudget, budget_of
+from twin_serving.composing.budget import TokenBudget, budget_of
 
 
 @pytest.fixture(scope="module")

@@ -12,11 +12,11 @@ from pydantic import ValidationError
 from twin_assets.core.authors import Author
 from twin_assets.core.workspace import Workspace
 from twin_assets.settings import Settings
-from twin_serving.chat import ChatRequest
-from twin_serving.chat_stream import OwnChat
-from twin_serving.models import NoApprovedModelError, ServedModels
-from twin_serving.observing import ANSWERED, Observed
-from twin_serving.worker import _generation
+from twin_serving.chat.chat_stream import OwnChat
+from twin_serving.chat.endpoint import ChatRequest
+from twin_serving.chat.models import NoApprovedModelError, ServedModels
+from twin_serving.chat.worker import _generation
+from twin_serving.telemetry.observing import ANSWERED, Observed
 
 ASK = {"model": "ada", "messages": [{"role": "user", "content": "Write."}]}
 

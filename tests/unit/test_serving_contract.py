@@ -17,12 +17,12 @@ from twin_assets.core.chat_streaming import StreamingEndpoint
 from twin_assets.core.errors import InputError
 from twin_assets.core.serving_export import FOLDER, RECORD, Export, read_export
 from twin_assets.core.serving_export_worker import make
-from twin_serving.batching import Row
-from twin_serving.endpoint_engine import EndpointEngine
-from twin_serving.engines import Engine
-from twin_serving.onnx_engine import OnnxBatch, OnnxEngine, OnnxEngines, choose
-from twin_serving.streaming import Generation, Piece
-from twin_serving.transformers_engine import TransformersEngines
+from twin_serving.engines.batching import Row
+from twin_serving.engines.endpoint_engine import EndpointEngine
+from twin_serving.engines.onnx_engine import OnnxBatch, OnnxEngine, OnnxEngines, choose
+from twin_serving.engines.pool import Engine
+from twin_serving.engines.streaming import Generation, Piece
+from twin_serving.engines.transformers_engine import TransformersEngines
 
 ASK = [{"role": "user", "content": "Write about tests."}]
 ASKS = ["Write.", "Write about what you learned this week and why it matters", "A b c 1 2 3 " * 9, "Tests?"]

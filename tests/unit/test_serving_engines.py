@@ -7,8 +7,8 @@ import pytest
 
 from tests.serving_models import CONTEXT, make_adapter, make_base
 from twin_assets.core.errors import InputError, ModelError
-from twin_serving.streaming import Generation, Piece
-from twin_serving.transformers_engine import TransformersEngines
+from twin_serving.engines.streaming import Generation, Piece
+from twin_serving.engines.transformers_engine import TransformersEngines
 
 ASK = [{"role": "user", "content": "Write about tests."}]
 

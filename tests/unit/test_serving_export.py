@@ -17,17 +17,17 @@ from twin_assets.core.serving_export import FOLDER, RECORD, engine_of, export_ve
 from twin_assets.core.voice_edits import Voice
 from twin_assets.core.workspace import Workspace
 from twin_assets.settings import Settings
-from twin_serving.chat_stream import Chunk
-from twin_serving.drafting import Drafting, Generator, Written, notice_of
-from twin_serving.endpoint_engine import EndpointEngine
-from twin_serving.exporting import Exporter
-from twin_serving.library import AuthorLibrary
-from twin_serving.material import Material
-from twin_serving.models import NoApprovedModelError, ServedModels
-from twin_serving.onnx_engine import OnnxEngine
+from twin_serving.chat.chat_stream import Chunk
+from twin_serving.chat.exporting import Exporter
+from twin_serving.chat.models import NoApprovedModelError, ServedModels
+from twin_serving.composing.drafting import Drafting, Generator, Written, notice_of
+from twin_serving.composing.library import AuthorLibrary
+from twin_serving.composing.material import Material
+from twin_serving.engines.endpoint_engine import EndpointEngine
+from twin_serving.engines.onnx_engine import OnnxEngine
+from twin_serving.engines.streaming import Generation
+from twin_serving.engines.transformers_engine import TransformersEngine
 from twin_serving.schemas import ComposeRequest
-from twin_serving.streaming import Generation
-from twin_serving.transformers_engine import TransformersEngine
 
 ASK = Generation([{"role": "user", "content": "Write about tests."}], max_tokens=8, temperature=0.0)
 
@@ -163,7 +163,7 @@ def test_without_held_out_texts_or_files_it_raises_and_the_exporter_goes_on(
             raise ModelError("the store is away")
         return made
 
-    monkeypatch.setattr("twin_serving.exporting.export_version", export)
+    monkeypatch.setattr("twin_serving.chat.exporting.export_version", export)
     register(deployed.registry, "ann", tmp_path / "made", "f3", dataset_delta_version=0)
     for version in ("1", "2", "1", "2", "3"):
         deployed.registry.approve("ann", version, "test", by="test")

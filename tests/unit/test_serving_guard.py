@@ -9,9 +9,9 @@ from starlette.testclient import TestClient
 
 from twin_assets.core.errors import ConfigurationError
 from twin_assets.settings import Settings
-from twin_serving.answers import add_error_answers
-from twin_serving.guard import BODY_LIMIT, Guard, RefusedError
-from twin_serving.permission import OPERATOR, Keys
+from twin_serving.api.answers import add_error_answers
+from twin_serving.api.guard import BODY_LIMIT, Guard, RefusedError
+from twin_serving.api.permission import OPERATOR, Keys
 from twin_serving.server import check_port, create_server, free_port
 
 

@@ -19,8 +19,8 @@ from twin_assets.core.clients import LEVELS, ClientStore
 from twin_assets.core.errors import ConfigurationError, InputError
 from twin_assets.core.workspace import Workspace
 from twin_assets.settings import Settings
-from twin_serving.guard import OPEN_PATHS
-from twin_serving.permission import (
+from twin_serving.api.guard import OPEN_PATHS
+from twin_serving.api.permission import (
     GENERAL,
     OPERATOR,
     WRITE,
@@ -269,7 +269,7 @@ def test_clients_name_no_folder_of_the_servers_machine(served: Any, tmp_path: Pa
 
 @pytest.mark.parametrize("name", ["..", "", "/", "a\x00b.zip", "x" * 5_000 + ".zip", "../../e.zip", "\u00e9" * 300])
 def test_an_upload_may_be_called_anything(tmp_path: Path, name: str) -> None:
-    from twin_serving.twins import upload_name
+    from twin_serving.api.twins import upload_name
 
     (tmp_path / upload_name(name)).write_bytes(b"x")
     assert [path.parent for path in tmp_path.rglob("*")] == [tmp_path]
@@ -294,7 +294,7 @@ def test_no_text_that_is_kept_or_looked_up_is_without_bound(served: Any, path: s
 
 def test_a_broken_file_of_ours_is_no_mistake_of_who_asks(tmp_path: Path) -> None:
     from twin_assets.core.errors import BrokenFileError, EndpointError, ServingError, SourceError, UnknownAuthorError
-    from twin_serving.answers import status_of
+    from twin_serving.api.answers import status_of
 
     (tmp_path / "ann.json").write_text("{")
     with pytest.raises(BrokenFileError) as broken:

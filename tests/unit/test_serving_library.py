@@ -8,10 +8,10 @@ import numpy.typing as npt
 
 from twin_assets.core.documents import Document
 from twin_assets.core.workspace import Workspace
-from twin_serving.assemble import assemble
-from twin_serving.library import EmbeddingMemory, Libraries
-from twin_serving.passages import OwnDocument
-from twin_serving.warming import Traffic, embed_ahead
+from twin_serving.assembling.assemble import assemble
+from twin_serving.assembling.passages import OwnDocument
+from twin_serving.composing.library import EmbeddingMemory, Libraries
+from twin_serving.composing.warming import Traffic, embed_ahead
 
 
 class Counting:

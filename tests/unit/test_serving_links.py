@@ -8,8 +8,8 @@ from demo.loopback import LoopbackServer
 from demo.messages import Request, Response
 from demo.server import PlatformServer
 from twin_assets.core.workspace import Workspace
-from twin_serving.link_kinds import LinkReader, Sites
-from twin_serving.links import LinkMemory, LinkText, read_links
+from twin_serving.links.kinds import LinkReader, Sites
+from twin_serving.links.reading import LinkMemory, LinkText, read_links
 
 
 @pytest.fixture(scope="module")

@@ -13,12 +13,12 @@ import pytest
 from fastapi import HTTPException
 from litserve.transport.process_transport import MPQueueTransport
 
-from twin_serving import metrics
-from twin_serving.calls import Calls, _Hub, retry_after
-from twin_serving.loop import CANCEL, CHANNEL, ConcurrentLoop
-from twin_serving.scaling import DOWN_SECONDS, MOST, Load, Scaling, wanted
-from twin_serving.streaming import Piece
-from twin_serving.traffic import Draining, Traffic
+from twin_serving.api.traffic import Draining, Traffic
+from twin_serving.chat.calls import Calls, _Hub, retry_after
+from twin_serving.chat.loop import CANCEL, CHANNEL, ConcurrentLoop
+from twin_serving.chat.scaling import DOWN_SECONDS, MOST, Load, Scaling, wanted
+from twin_serving.engines.streaming import Piece
+from twin_serving.telemetry import metrics
 
 Sent = dict[str, Any]  # as the worker sends a piece
 

@@ -11,9 +11,9 @@ from types import SimpleNamespace
 import pytest
 
 from twin_assets.core.errors import ModelError
-from twin_serving import vllm_engine
-from twin_serving.streaming import Generation
-from twin_serving.vllm_engine import VllmEngines, engine_arguments, fits, sampling_arguments, streamed
+from twin_serving.engines import vllm_engine
+from twin_serving.engines.streaming import Generation
+from twin_serving.engines.vllm_engine import VllmEngines, engine_arguments, fits, sampling_arguments, streamed
 
 
 @pytest.fixture

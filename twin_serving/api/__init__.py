@@ -1,0 +1,3 @@
+"""HTTP: routes, who may do what, errors, the API's description, the composer as an MCP tool. What they do lies
+elsewhere.
+"""

@@ -1,0 +1,1 @@
+"""Reading the links a draft draws on. What a page says is material, never an instruction."""

@@ -1,0 +1,1 @@
+"""What is counted and traced while serving: Prometheus figures, MLflow traces."""
