@@ -302,3 +302,13 @@ def test_gitattributes_are_honoured_as_linguist_reads_them():
     assert [file.path for file in own_files(packed, "x")] == [
         "app/src/a.py", "lib/kept.md", "note.md", "vendor/mine/a.py",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("content_type", ["text/xml", "application/rss+xml", ""])
+def test_a_feed_that_names_no_encoding_is_utf_8(content_type):
+    markup = (
+        '<rss version="2.0"><channel><item><guid>1</guid><description>¿Qué? ok ¡</description></item></channel></rss>'
+    )
+    assert parse_feed(answer(markup.encode(), content_type))[1][0].content == "¿Qué? ok ¡"
+    declared = f'<?xml version="1.0" encoding="iso-8859-1"?>{markup}'.encode("iso-8859-1")
+    assert parse_feed(answer(declared, content_type))[1][0].content == "¿Qué? ok ¡"

@@ -66,6 +66,9 @@ def exports_that_hold(workspace: "Workspace", author: str, ids: Sequence[str], q
             held = _held(workspace, known, source, web)
             if held is not None and all(each.isdisjoint(wanted) for each in held):
                 continue
+            if held is not None and all(not each.isdisjoint(wanted) for each in held):
+                deleted.append(source.location)  # nothing that is to stay is in it
+                continue
             if held is not None and source in known.sources and source.key not in read:
                 raise InputError(
                     f"The export {source.location} holds it and was not read yet; run `twin collect {author}` first, "

@@ -142,7 +142,7 @@ def parse_feed(response: WebResponse) -> tuple[str, tuple[Item, ...]]:
                 "it again."
             )
         raise SourceError(f"{where} is not a feed; give the address of an RSS, Atom or JSON feed.")
-    headers = {"content-location": response.url, "content-type": response.headers.get("content-type", "")}
+    headers = {"content-location": response.url, "content-type": _content_type(response)}
     # Sanitising would drop iframes, <mark> and Substack's data-attrs; cleaning does it later.
     parsed = feedparser.parse(data, response_headers=headers, sanitize_html=False)
     if parsed.bozo and not parsed.entries and b"<item" in data + b"<entry":
@@ -150,6 +150,24 @@ def parse_feed(response: WebResponse) -> tuple[str, tuple[Item, ...]]:
         if re.search(rb"<(item|entry)\b", data):
             raise SourceError(f"The feed {where} cannot be read ({problem}); its owner has to mend it.")
     return str(parsed.feed.get("title", "")), tuple(_item(entry) for entry in parsed.entries)
+
+
+def _content_type(response: WebResponse) -> str:
+    """The header's, with the encoding where it names none: the declaration's, else XML's own, UTF-8.
+
+    feedparser would take `text/xml` without one for ASCII, and guess where it is not: a lone "¡" became Thai.
+    """
+    given = response.headers.get("content-type", "")
+    if "charset" in given.lower():
+        return given
+    declared = re.search(rb"<\?xml[^>]*\bencoding=[\"']([\w.:-]+)", response.content[:256])
+    if declared:
+        return f"{given or 'application/xml'}; charset={declared[1].decode()}"
+    try:
+        response.content.decode()
+    except UnicodeDecodeError:
+        return given
+    return f"{given or 'application/xml'}; charset=utf-8"
 
 
 def _item(entry: Any) -> Item:
