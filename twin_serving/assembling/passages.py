@@ -11,6 +11,7 @@ from typing import Protocol
 from twin_assets.core.sentences import split_sentences
 from twin_serving.assembling.leaning import flaws, is_list_item, leaning, plain
 from twin_serving.assembling.markup import HASHTAG_LINE, Block, read_blocks, render
+from twin_serving.receipts.evidence import SourceText
 
 _URL = re.compile(r"https?://\S+|www\.\S+")
 # A line that is only an address, perhaps with a label: "Code: https://…", "Full chats: https://…".
@@ -38,17 +39,11 @@ AFTER_WALL, AFTER_TEAR = 0.5, 0.25
 LOOKED_BACK = 600
 
 
-class OwnText(Hashable, Protocol):
+class OwnText(SourceText, Hashable, Protocol):
     """One published document of the author, as the table `documents` has it."""
 
     @property
     def document_id(self) -> str: ...
-    @property
-    def title(self) -> str: ...
-    @property
-    def url(self) -> str: ...
-    @property
-    def text(self) -> str: ...
     @property
     def category(self) -> str: ...
 
