@@ -24,7 +24,7 @@ demo: install ## The whole loop on the made-up demo author
 	@$(BIN)/python -m demo.run
 
 test: install ## The whole test suite
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup
+	@$(BIN)/python -m pytest -n 2
 
 up: install ## Dagster, serving, page and MLflow together, on loopback; Ctrl-C stops all
 	@$(BIN)/twin up $(if $(DEMO),--demo)

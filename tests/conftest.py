@@ -7,6 +7,7 @@ import socket
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import pytest
 from filelock import FileLock
@@ -22,11 +23,26 @@ ROOT = Path(__file__).resolve().parent.parent
 SHARED_DATA = ROOT.parent / "shared" / "data"
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Under xdist a module stays on one process, and modules that share a dear fixture (a mark of theirs) as well."""
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(item.nodeid.split("::")[0]))
+# Modules that share a dear fixture of the session run on one process.
+TOGETHER = {"tests/e2e/test_cli.py": "demo deployment", "tests/e2e/test_loop.py": "demo deployment"}
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Under xdist a module stays on one process, in the order of collection: the long ones come first.
+
+    xdist's own `--dist loadgroup` marks nothing with pytest 9.2 (it writes to an attribute that is not read any more):
+    every module's fixtures were made on both processes.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByModule(LoadScopeScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            module = nodeid.partition("::")[0]
+            return TOGETHER.get(module, module)
+
+    config.option.loadscopereorder = False
+    return ByModule(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -11,8 +11,6 @@ import pytest
 
 from demo.run import AUTHOR
 
-pytestmark = pytest.mark.xdist_group("demo deployment")
-
 
 def twin(*arguments: str, home: Path, **environment: str) -> subprocess.CompletedProcess:
     return subprocess.run(

@@ -10,8 +10,6 @@ from twin_serving.server import running_server
 
 UNTOUCHED_BY_AN_IDLE_RUN = set(TABLES) - {"source_state"}
 
-pytestmark = pytest.mark.xdist_group("demo deployment")
-
 
 def test_the_run_succeeded_and_the_model_is_served(demo_deployment):
     assert demo_deployment.outcome.failures == {}
