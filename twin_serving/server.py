@@ -109,8 +109,8 @@ def serve(settings: Settings, candidate: tuple[str, str] | None = None, *, priva
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     draining = Draining()
     server = create_server(settings, candidate, draining, private=private)
-    _end_by_signals(draining, settings.serving_drain_seconds)
-    _end_with_web_process()
+    _end_by_signals(server, draining, settings.serving_drain_seconds)
+    _end_with_web_process(server)
     server.run(
         host=HOSTS[settings.host],
         port=settings.port,
@@ -122,37 +122,48 @@ def serve(settings: Settings, candidate: tuple[str, str] | None = None, *, priva
     )
 
 
-def _end_by_signals(draining: "Draining", seconds: float) -> None:
+def _end_by_signals(server: Any, draining: "Draining", seconds: float) -> None:
     """SIGINT ends the server at once, SIGTERM after what runs is finished, a second SIGTERM at once."""
     serving_process = os.getpid()
 
     def interrupt(_signal: int, _frame: FrameType | None) -> None:
-        # LitServe shuts down in order on KeyboardInterrupt alone; otherwise it would leave its workers behind.
-        # The web process, forked later, inherits the handler and must simply end.
-        raise KeyboardInterrupt if os.getpid() == serving_process else SystemExit
+        if os.getpid() != serving_process:  # the web process, forked later, inherits the handler and must simply end
+            raise SystemExit
+        if server._shutdown_event is None:  # still starting
+            raise KeyboardInterrupt
+        # Not from here: the main thread waits for the event on the connection that this would use.
+        threading.Thread(target=_end, args=(server,), daemon=True).start()
 
     def drain(number: int, frame: FrameType | None) -> None:
         if os.getpid() != serving_process or draining.ending:
             interrupt(number, frame)
+            return
         threading.Thread(target=finish, name="draining", daemon=True).start()
 
     def finish() -> None:
         draining.drain(seconds)
-        os.kill(serving_process, signal.SIGINT)
+        _end(server)
 
     signal.signal(signal.SIGINT, interrupt)
     signal.signal(signal.SIGTERM, drain)
 
 
-def _end_with_web_process() -> None:
-    """Interrupt this process when the web process has died: LitServe starts dead workers again, but not that one."""
+def _end(server: Any) -> None:
+    """End LitServe in order, its watch over workers first: on KeyboardInterrupt that goes on and starts anew a worker
+    that was just ended, which then outlives the server."""
+    with suppress(OSError, EOFError):  # it has ended already
+        server._shutdown_event.set()
+
+
+def _end_with_web_process(server: Any) -> None:
+    """End this process when the web process has died: LitServe starts dead workers again, but not that one."""
 
     def watch() -> None:
         seen = False
         while True:
             alive = any(child.name.startswith(WEB_PROCESS) for child in multiprocessing.active_children())
             if seen and not alive:
-                os.kill(os.getpid(), signal.SIGINT)
+                _end(server)
                 return
             seen = seen or alive
             time.sleep(1.0)
