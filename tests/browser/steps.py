@@ -4,6 +4,7 @@ import time
 from pathlib import Path
 
 from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
 
 from tests.browser.conftest import Product, Visit
 from tests.serving_models import make_adapter, make_base, register
@@ -159,6 +160,14 @@ def tend_sources(window: Visit) -> None:
 
 
 def choose(window: Visit, timetable: str) -> None:
-    window.settle()  # a list that is open while the page is drawn again closes
-    window.page.get_by_role("combobox", name="When").click()
-    window.page.get_by_role("option", name=timetable).click()
+    """Choose from the list; one that is open while the page is drawn again closes, and is opened once more."""
+    option = window.page.get_by_role("option", name=timetable)
+    for _ in range(5):
+        window.settle()
+        window.page.get_by_role("combobox", name="When").click()
+        try:
+            option.click(timeout=10_000)
+            return
+        except PlaywrightTimeoutError:
+            window.page.keyboard.press("Escape")
+    option.click()
