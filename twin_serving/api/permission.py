@@ -166,6 +166,7 @@ class Buckets:
         now = time.monotonic() if now is None else now
         left, since = self._left.get(client.digest, (float(rate), now))
         left = min(float(rate), left + (now - since) * rate / 60)
-        allowed = left >= 1
-        self._left[client.digest] = (left - allowed, now)
+        # Who waits as long as told gets in: the sum of the parts of a second may lack the last digit.
+        allowed = left >= 1 - 1e-9
+        self._left[client.digest] = (max(0.0, left - allowed), now)
         return None if allowed else max(1, math.ceil((1 - left) * 60 / rate))
