@@ -1,7 +1,7 @@
 """TwinClient: the serving API over HTTP. The page and the command line use it; it needs httpx and nothing else."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from urllib.parse import quote
 import httpx
 
 from twin_assets.core.errors import ServingError
+from twin_assets.core.event_stream import events
 
 __all__ = ["ServingError", "TwinClient"]
 
@@ -180,7 +181,11 @@ class TwinClient:
             if not response.is_success:
                 response.read()
                 self._answer(response, "/v1/compose")
-            for event, data in _events(response.iter_lines()):
+            for event, said in events(response.iter_bytes()):
+                try:
+                    data = json.loads(said)
+                except ValueError:  # cut within an event
+                    break
                 if event == "error":
                     raise ServingError(str(data["error"].get("message")))
                 finished = event == "done"
@@ -283,17 +288,6 @@ class TwinClient:
         raise ServingError(
             f"{self.base_url}{path} answered {response.status_code}, not as a serving API does; check its address."
         )
-
-
-def _events(lines: Iterable[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Server-sent events whose data is one line of JSON, as this API writes them."""
-    name = "message"
-    for line in lines:
-        if line.startswith("event:"):
-            name = line.removeprefix("event:").strip()
-        elif line.startswith("data:"):
-            yield name, json.loads(line.removeprefix("data:"))
-            name = "message"
 
 
 def _twin(author: str) -> str:

@@ -15,6 +15,7 @@ import httpx
 
 from twin_assets.core.chat_endpoint import MAXIMUM_BYTES, RETRIED, ChatEndpoint, Usage, estimated_tokens
 from twin_assets.core.errors import EndpointError
+from twin_assets.core.event_stream import events
 from twin_assets.core.prompts import Message
 from twin_assets.core.web_answers import WebResponse, asked_wait, shown
 
@@ -105,21 +106,9 @@ class StreamingEndpoint(ChatEndpoint):
         if "text/event-stream" not in response.headers.get("content-type", ""):
             yield self._json(b"".join(self._chunks(response)))
             return
-        waiting, data = b"", b""
-        for chunk in self._chunks(response):
-            # Lines are cut at bytes: text may hold characters that Python, but no event stream, takes for line ends.
-            *lines, waiting = (waiting + chunk).split(b"\n")
-            for line in lines:
-                line = line.rstrip(b"\r")
-                if line.startswith(b"data:"):
-                    data += line[5:].strip()
-                elif not line and data:
-                    if data == b"[DONE]":
-                        return
-                    yield self._json(data)
-                    data = b""
-        data += waiting[5:].strip() if waiting.startswith(b"data:") else b""
-        if data and data != b"[DONE]":  # the last event's empty line is left out by some
+        for _, data in events(self._chunks(response)):
+            if data == b"[DONE]":
+                return
             yield self._json(data)
 
     def _chunks(self, response: httpx.Response) -> Iterator[bytes]:

@@ -102,3 +102,8 @@ class EndpointAnswerError(EndpointError):
     def __init__(self, message: str, *, usage: object = None) -> None:
         super().__init__(message)
         self.usage = usage
+
+
+def first_line(error: Exception) -> str:
+    """The first line of what an error of a library says, at most 300 characters, without its full stop."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:300].rstrip(".")

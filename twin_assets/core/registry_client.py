@@ -5,7 +5,7 @@ import logging
 import os
 from typing import TYPE_CHECKING, Any
 
-from twin_assets.core.errors import ModelError
+from twin_assets.core.errors import ModelError, first_line
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -57,8 +57,7 @@ def _telling(method: Any, place: str) -> Any:
 
 
 def _away(place: str, error: Exception) -> ModelError:
-    reason = str(error).strip().splitlines()[0][:300]
     return ModelError(
-        f"The model registry at {place} cannot be used: {reason}; see that MLflow runs there and that its disk has "
+        f"The model registry at {place} cannot be used: {first_line(error)}; see that MLflow runs there and that its disk has "
         "room, and do this again."
     )

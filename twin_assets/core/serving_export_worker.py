@@ -10,7 +10,6 @@ import logging
 import os
 import shutil
 import sys
-import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +17,8 @@ from typing import Any
 
 import polars as pl
 
+from twin_assets.core.errors import first_line
+from twin_assets.core.processes import end_with_parent
 from twin_assets.core.serving_export import GRAPH, JOB, RESULT, SAMPLES, Export, judged, refused
 
 NICENESS = 10  # what is served while it runs comes first
@@ -30,7 +31,7 @@ Example = tuple[list[int], list[int]]
 
 def main(folder: Path) -> None:
     """Merge, export, measure, and write the result."""
-    _end_with_parent()
+    end_with_parent()
     os.nice(NICENESS)
     started = time.monotonic()
     job = json.loads((folder / JOB).read_text(encoding="utf-8"))
@@ -203,23 +204,6 @@ def graph_loss(graph: Path, examples: list[Example], more: Mapping[str, Any] | N
         nats += float((sums - scores[np.arange(len(answers)), answers]).sum())
         tokens += len(answers)
     return nats / max(1.0, tokens)
-
-
-def first_line(error: Exception) -> str:
-    """The first line of what an error says."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]
-
-
-def _end_with_parent() -> None:
-    """End this process when the one that started it has gone, however it went."""
-    parent = os.getppid()
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1.0)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 if __name__ == "__main__":

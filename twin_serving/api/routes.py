@@ -11,6 +11,7 @@ from typing import Any
 from fastapi import APIRouter, FastAPI, Response
 
 from twin_assets.core.index import SearchFilter
+from twin_assets.core.processes import end_with_parent
 from twin_assets.core.workspace import Workspace
 from twin_assets.settings import Settings
 from twin_serving.api.agents import offer_to_agents
@@ -23,7 +24,6 @@ from twin_serving.api.releases import release_routes
 from twin_serving.api.twins import decision_routes, twin_routes
 from twin_serving.api.voice import voice_routes
 from twin_serving.chat.chat_stream import OwnChat
-from twin_serving.chat.worker import end_with_parent
 from twin_serving.composing.composer import Composer
 from twin_serving.schemas import SearchRequest
 from twin_serving.server import PROCESS_HEADER

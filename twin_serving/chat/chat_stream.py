@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import httpx
 
 from twin_assets.core.errors import ServingError
+from twin_assets.core.event_stream import events
 
 # Longer than a queue may keep a request and a slow machine may take to a first token.
 SECONDS = 300.0
@@ -76,7 +77,7 @@ class ChatStream:
                 response.read()
                 raise ServingError(_sentence(response))
             yield from map(_chunk, _data(response))
-        except (httpx.TransportError, httpx.StreamError) as error:
+        except (httpx.TransportError, httpx.StreamError, json.JSONDecodeError) as error:
             if not self._closed:
                 raise ServingError(
                     f"The answer of {self._request.url} broke off ({error or type(error).__name__}); try again."
@@ -101,8 +102,8 @@ class ChatStream:
 
 
 def _data(response: httpx.Response) -> Iterator[dict[str, Any]]:
-    for line in response.iter_lines():
-        if line.startswith("data:") and (data := line.removeprefix("data:").strip()) != "[DONE]":
+    for _, data in events(response.iter_bytes()):
+        if data != b"[DONE]":
             yield json.loads(data)
 
 

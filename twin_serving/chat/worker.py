@@ -1,8 +1,6 @@
 """The inference worker: LitServe's LitAPI that holds the engines. The only process that loads models."""
 
-import os
 import signal
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -13,6 +11,7 @@ from fastapi import HTTPException
 from litserve import LitAPI
 
 from twin_assets.core.errors import TwinError
+from twin_assets.core.processes import end_with_parent
 from twin_assets.core.workspace import Workspace
 from twin_assets.settings import Settings
 from twin_serving.api.answers import status_of
@@ -77,15 +76,3 @@ def _generation(request: ChatRequest, seconds: float) -> Generation:
         stop=tuple(text for text in stop if text),
         seconds=seconds,
     )
-
-
-def end_with_parent() -> None:
-    """End this process when the one that started it has gone, however it went."""
-    parent = os.getppid()
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1.0)
-        os._exit(1)
-
-    threading.Thread(target=watch, name="parent-watch", daemon=True).start()

@@ -3,8 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from twin_assets.core.errors import ModelError
-from twin_serving.engines.streaming import first_line
+from twin_assets.core.errors import ModelError, first_line
 
 # Weights smaller than this gain nothing from bfloat16 and are served as they were trained.
 SMALL_WEIGHTS_BYTES = 200_000_000

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from queue import SimpleQueue
 from typing import Any, Protocol
 
-from twin_assets.core.errors import ModelError
-from twin_serving.engines.streaming import Generation, first_line
+from twin_assets.core.errors import ModelError, first_line
+from twin_serving.engines.streaming import Generation
 
 logger = logging.getLogger(__name__)
 

@@ -6,8 +6,8 @@ from collections.abc import Collection, Generator
 from queue import SimpleQueue
 from typing import Any
 
-from twin_assets.core.errors import ModelError
-from twin_serving.engines.streaming import Generation, first_line
+from twin_assets.core.errors import ModelError, first_line
+from twin_serving.engines.streaming import Generation
 
 
 def generated(

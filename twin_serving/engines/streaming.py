@@ -112,8 +112,3 @@ def possible_stop(text: str, stops: Sequence[str]) -> int:
     """Length of the longest ending of the text that a stop string may still begin with."""
     lengths = (n for stop in stops for n in range(1, min(len(stop), len(text) + 1)) if text.endswith(stop[:n]))
     return max(lengths, default=0)
-
-
-def first_line(error: Exception) -> str:
-    """The first line of what an error says, without its full stop."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")

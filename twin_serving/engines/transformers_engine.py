@@ -15,14 +15,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from twin_assets.core.errors import ModelError
+from twin_assets.core.errors import ModelError, first_line
 from twin_serving.composing.budget import CONTEXT_NAMES
 from twin_serving.engines.base_models import can_batch, end_tokens, forward_arguments, load_base
 from twin_serving.engines.batching import Batch, Decoder, Row
 from twin_serving.engines.lora import LoraLayers, LoraWeights, linear_layers, read_lora
 from twin_serving.engines.one_by_one import generated
 from twin_serving.engines.peft_adapters import PeftAdapters
-from twin_serving.engines.streaming import Generation, Piece, first_line, pieces, room_for
+from twin_serving.engines.streaming import Generation, Piece, pieces, room_for
 
 ADAPTER_BYTES = 1_000_000_000
 

@@ -15,9 +15,9 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from twin_assets.core.errors import ModelError
+from twin_assets.core.errors import ModelError, first_line
 from twin_serving.engines.base_models import end_tokens
-from twin_serving.engines.streaming import Generation, Piece, first_line, pieces, room_for
+from twin_serving.engines.streaming import Generation, Piece, pieces, room_for
 
 logger = logging.getLogger(__name__)
 
