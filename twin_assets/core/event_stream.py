@@ -7,8 +7,8 @@ from itertools import chain
 def events(chunks: Iterable[bytes]) -> Iterator[tuple[str, bytes]]:
     """(name, data) of each event of these bytes, cut anywhere; the last also without the empty line behind it.
 
-    Lines are cut at bytes: a text may hold characters (U+2028, as LinkedIn's exports do) that Python's splitlines, and so
-    httpx's iter_lines, take for the end of a line, and no event stream does.
+    Lines are cut at bytes: a text may hold characters (U+2028, as LinkedIn's exports do) that Python's splitlines, and
+    so httpx's iter_lines, take for the end of a line, and no event stream does.
     """
     waiting, name, data = b"", "message", []
     for chunk in chain(chunks, [b"\n\n"]):

@@ -58,6 +58,6 @@ def _telling(method: Any, place: str) -> Any:
 
 def _away(place: str, error: Exception) -> ModelError:
     return ModelError(
-        f"The model registry at {place} cannot be used: {first_line(error)}; see that MLflow runs there and that its disk has "
-        "room, and do this again."
+        f"The model registry at {place} cannot be used: {first_line(error)}; see that MLflow runs there and that its "
+        "disk has room, and do this again."
     )
