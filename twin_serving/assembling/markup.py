@@ -58,6 +58,8 @@ _SIGNS = (
     (re.compile(r"\s?(?<!-)---(?!-)\s?"), " — "),
     (re.compile(r"\s+"), " "),
 )  # fmt: skip
+# What none of the signs, attributes and entities goes without; most sentences have none of it.
+_SIGNED = re.compile(r"[\[#`*_~<\\&{]|---")
 
 
 def hashtags(text: str) -> list[str]:
@@ -72,6 +74,8 @@ def all_hashtags(text: str) -> list[str]:
 
 def render(raw: str) -> str:
     """A piece of Markdown as its reader sees it: links as their words, emphasis and code without their signs."""
+    if not _SIGNED.search(raw):
+        return " ".join(raw.split())
     text = " ".join((_ATTRIBUTES.sub("", raw) if "{" in raw else raw).split())
     for pattern, words in _SIGNS:
         text = pattern.sub(words, text)

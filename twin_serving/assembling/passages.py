@@ -35,6 +35,8 @@ MOST_ITEMS, LONGEST_HEADING = 8, 90
 LEAST_LIST, LONGEST_WHOLE = 250, 300
 # How much a passage leans on code, or on a paragraph that cannot be used, which stood before it.
 AFTER_WALL, AFTER_TEAR = 0.5, 0.25
+# Documents whose sections and passages are remembered: 6 kB each, and 1 ms of a core where they are not.
+KEPT_DOCUMENTS = 8192
 # Text before a passage that tells what it leans on, in characters.
 LOOKED_BACK = 600
 
@@ -133,7 +135,7 @@ class Section:
         return ". ".join(part for part in (self.document.title, *map(render, self.path)) if part)
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=KEPT_DOCUMENTS)
 def sections(document: OwnText) -> tuple[Section, ...]:
     """The sections of a document in order; what stands above the first heading is one, too."""
     found: list[tuple[tuple[str, ...], list[tuple[Block, bool]]]] = [((), [])]
@@ -168,7 +170,7 @@ def _tail(blocks: Sequence[tuple[Block, bool]], number: int) -> str:
     return render(blocks[-1][0].pieces[-1])[-LOOKED_BACK:] if number else ""
 
 
-@lru_cache(maxsize=2048)
+@lru_cache(maxsize=4 * KEPT_DOCUMENTS)
 def passages(section: Section, longest: int = 100_000) -> tuple[Passage, ...]:
     """The passages of a section, paragraphs longer than `longest` characters cut between sentences.
 

@@ -66,6 +66,7 @@ def _texts(documents: Iterable[OwnDocument]) -> Iterator[str]:
     prose = [document for document in documents if document.category != "code"]
     prose.sort(key=lambda document: document.published_at.timestamp() if document.published_at else 0.0, reverse=True)
     for document in prose:
-        # Not through the cache of sections, which is for the documents that are asked for.
+        # Not through their caches, which are for the documents that are asked for.
         for section in sections.__wrapped__(document):
-            yield from Chosen(section, passages(section, SHAPES["post"].paragraph)[:MOST_SECTION_PASSAGES]).texts
+            found = passages.__wrapped__(section, SHAPES["post"].paragraph)
+            yield from Chosen(section, found[:MOST_SECTION_PASSAGES]).texts
