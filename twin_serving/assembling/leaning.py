@@ -262,7 +262,7 @@ def ties(text: str) -> bool:
     return bool(_TIE.match(plain(text)))
 
 
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=1024)  # of a passage of one sentence it is asked four times
 def flaws(text: str) -> float:
     """What speaks against using a passage again; 1 forbids it: a day long past, a call to act, a mention, markup, the
     old text speaking of itself."""

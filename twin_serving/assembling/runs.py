@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from twin_serving.assembling.leaning import opening_leaning, ties
-from twin_serving.assembling.passages import LOOKED_BACK, OwnText, Passage, Section
+from twin_serving.assembling.passages import KEPT_DOCUMENTS, LOOKED_BACK, OwnText, Passage, Section
 from twin_serving.composing.formats import fits
 
 
@@ -51,7 +51,7 @@ def leans_of(section: Section, parts: Sequence[Passage]) -> list[float]:
     return found
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=KEPT_DOCUMENTS)
 def runs(section: Section, parts: tuple[Passage, ...], longest: int, largest: int = 100_000) -> tuple[Run, ...]:
     """Every run of at most `longest` characters that holds nothing unusable and does not break off in a thought.
 
