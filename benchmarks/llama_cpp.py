@@ -1,9 +1,10 @@
-"""llama.cpp as an alternative in benchmarks: a Llama written as Q8_0 GGUF, and its server inside this process.
+"""llama.cpp as an alternative in benchmarks: a Llama written as Q8_0 GGUF, and its server inside a process.
 
 Needs xllamacpp (llama.cpp in a wheel) and gguf, which only this uses; without them it is left out and said so.
 """
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -107,3 +108,20 @@ class LlamaCpp:
         }  # fmt: skip
         answer = self.server.handle_completions(request)
         return json.loads(answer) if isinstance(answer, (str, bytes)) else dict(answer)
+
+
+_server: LlamaCpp | None = None
+
+
+def start(path: Path, rows: int, length: int) -> None:
+    """Load a GGUF in this process, which complete() then asks."""
+    global _server
+    _server = LlamaCpp(path, rows, length)
+
+
+def complete(prompts: list[list[int]], tokens: int) -> list[dict[str, float]]:
+    """All prompts at once: what the server measured of each."""
+    server = _server
+    assert server is not None, "start() comes first"
+    with ThreadPoolExecutor(len(prompts)) as threads:
+        return [answer["timings"] for answer in threads.map(lambda prompt: server.complete(prompt, tokens), prompts)]
