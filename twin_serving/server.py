@@ -32,6 +32,10 @@ PROCESS_HEADER = "X-Serving-Process"
 START_SECONDS = 120.0
 WEB_PROCESS = "LitServer-"
 KEEP_ALIVE_SECONDS = 75
+# torch's threads in the worker wait for each other after every operation. As they do it by default (300,000 turns, 3 ms)
+# they take the cores from the web process and from each other where others work, and asleep at once they write half as
+# fast where nobody does (docs/architecture.md has the figures). libgomp's variable; a person's OMP_WAIT_POLICY stands.
+TURNS = 20_000
 WEB_STOP_SECONDS = 3
 STOP_SECONDS = 40.0
 
@@ -103,10 +107,8 @@ def serve(settings: Settings, candidate: tuple[str, str] | None = None, *, priva
     from twin_serving.api.traffic import Draining
 
     check_port(settings.host, settings.port)
-    # torch's threads in the worker wait for each other after every operation. As they do it by default, turning in
-    # circles, they take the cores from the web process and from each other: 33 against 531 tokens a second on two
-    # cores that others used.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", str(TURNS))
     draining = Draining()
     server = create_server(settings, candidate, draining, private=private)
     _end_by_signals(server, draining, settings.serving_drain_seconds)
