@@ -32,8 +32,8 @@ PROCESS_HEADER = "X-Serving-Process"
 START_SECONDS = 120.0
 WEB_PROCESS = "LitServer-"
 KEEP_ALIVE_SECONDS = 75
-# torch's threads in the worker wait for each other after every operation. As they do it by default (300,000 turns, 3 ms)
-# they take the cores from the web process and from each other where others work, and asleep at once they write half as
+# torch's threads in the worker wait for each other after every operation. As they do by default (300,000 turns, 3 ms)
+# they take the cores from the web process and from each other where others work; asleep at once they write half as
 # fast where nobody does (docs/architecture.md has the figures). libgomp's variable; a person's OMP_WAIT_POLICY stands.
 TURNS = 20_000
 WEB_STOP_SECONDS = 3
