@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from twin_assets.core.errors import ModelError, UnknownModelError
+from twin_assets.core.processes import give_memory_back
 from twin_assets.core.workspace import Workspace
 from twin_serving.chat.exporting import Exporter
 from twin_serving.engines.endpoint_engine import GENERATOR, generator_name, generator_of
@@ -159,6 +160,7 @@ class ServedModels:
 
         self._preload()
         while not self._stopped.wait(POLL_SECONDS):
+            give_memory_back()
             for author in list(self._current):
                 try:
                     self._refresh(author)

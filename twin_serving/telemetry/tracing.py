@@ -23,6 +23,7 @@ from prometheus_client import Counter
 
 from twin_assets.core.errors import TwinError
 from twin_assets.core.monitoring import TEXTS_TAG, mlflow_trace_id
+from twin_assets.core.processes import give_memory_back
 from twin_assets.core.workspace import Workspace
 from twin_serving.api.answers import status_of
 from twin_serving.telemetry.metrics import REGISTRY
@@ -165,6 +166,7 @@ class Tracer:
             for item in items:
                 if isinstance(item, _Feedback):
                     _tried("feedback", lambda item=item: self._keep_feedback(item))
+            give_memory_back()
 
     def _next(self) -> tuple[list[_Finished | _Feedback], bool]:
         """What has come, at least one, and whether it is the last."""
