@@ -1,5 +1,6 @@
 """The registry on a real MLflow SQLite store: versions, the alias, decisions, rollback, files."""
 
+import sqlite3
 import subprocess
 import sys
 
@@ -100,6 +101,17 @@ def test_files_and_reports_without_a_server(registry, tmp_path):
     (folder / "adapter" / "training_args.bin").write_bytes(b"")
     with pytest.raises(ModelError, match="only safetensors"):
         registry.folder("ada", "1")
+
+
+def test_a_database_that_is_none_is_said_in_a_sentence(tmp_path):
+    database = tmp_path / "mlflow.db"
+    connection = sqlite3.connect(database)
+    connection.execute("CREATE TABLE alembic_version (version_num VARCHAR(32))")
+    connection.execute("INSERT INTO alembic_version VALUES ('of another program')")
+    connection.commit()
+    connection.close()
+    with pytest.raises(ModelError, match="registry at .* cannot be used"):
+        Registry(f"sqlite:///{database}", tmp_path / "files").versions("ann")
 
 
 def test_a_moved_home_finds_its_files(registry, tmp_path):

@@ -38,7 +38,8 @@ def mlflow_trace_id(trace_id: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """A measure's last days against those before: medians (of ratings means), None where there is too little."""
+    """A measure's last days against those before: medians (of ratings means); change is None where there is too little
+    to compare."""
 
     measure: str
     title: str
@@ -69,13 +70,12 @@ def drift(measure: _Measure, before: Sequence[float], now: Sequence[float]) -> D
     """Compare two samples of a measure, see the module."""
     typical = _mean if measure.name == "rating" else _median
     old, new = typical(before), typical(now)
-    change = None if old is None or new is None else new - old
-    if len(before) < LEAST_BEFORE or len(now) < LEAST_NOW:
+    if old is None or new is None or len(before) < LEAST_BEFORE or len(now) < LEAST_NOW:
         message = (
             f"Too little to compare: {len(now)} in the last 7 days (of {LEAST_NOW} wanted), {len(before)} in the 28 "
             f"before (of {LEAST_BEFORE})."
         )
-        return Drift(measure.name, measure.title, old, new, change, False, message)
+        return Drift(measure.name, measure.title, old, new, None, False, message)
     from scipy.stats import mannwhitneyu
 
     found = mannwhitneyu(now, before, alternative=measure.worse, method="asymptotic")
@@ -89,7 +89,7 @@ def drift(measure: _Measure, before: Sequence[float], now: Sequence[float]) -> D
         if alarming
         else f"{values[0].upper()}{values[1:]}; within what chance makes."
     )
-    return Drift(measure.name, measure.title, old, new, change, alarming, message)
+    return Drift(measure.name, measure.title, old, new, new - old, alarming, message)
 
 
 def errors_of(usage: pl.DataFrame, moment: datetime) -> Drift:

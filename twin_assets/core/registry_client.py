@@ -35,18 +35,21 @@ def open_client(tracking_uri: str, place: str) -> "MlflowClient":
             value = super().__getattribute__(name)
             return value if name.startswith("_") or not callable(value) else _telling(value, place)
 
-    return Client(tracking_uri, registry_uri=tracking_uri)
+    client: MlflowClient = _telling(Client, place)(tracking_uri, registry_uri=tracking_uri)
+    return client
 
 
 def _telling(method: Any, place: str) -> Any:
+    from alembic.util import CommandError
     from mlflow.exceptions import MlflowException
     from requests import RequestException
+    from sqlalchemy.exc import SQLAlchemyError
 
-    @functools.wraps(method)
+    @functools.wraps(method, updated=())
     def told(*args: Any, **named: Any) -> Any:
         try:
             return method(*args, **named)
-        except RequestException as error:
+        except (RequestException, SQLAlchemyError, CommandError) as error:
             raise _away(place, error) from error
         except MlflowException as error:
             if error.error_code not in AWAY:

@@ -22,7 +22,7 @@ DAILY = {
 COUNTED = ("compositions", "tokens")
 STEPS = {
     "links": "Read the links", "retrieval": "Find passages", "assemble": "Assemble", "prompt": "Prepare the prompt",
-    "generation": "Model writes", "checks": "Check", "keep": "Keep",
+    "generation": "Model writes", "checks": "Check",
 }  # fmt: skip
 TRACES_SHOWN = 10
 
@@ -94,7 +94,8 @@ def _drift(found: Sequence[Mapping[str, Any]]) -> None:
             if measure["alarming"]:
                 st.warning(f"**{measure['title']}.** {sentence}", icon=":material/trending_down:")
             else:
-                st.markdown(f":material/check: **{measure['title']}.** {sentence}")
+                told = "hourglass_empty" if measure["change"] is None else "check"
+                st.markdown(f":material/{told}: **{measure['title']}.** {sentence}")
 
 
 def _daily(rows: Sequence[Mapping[str, Any]]) -> None:
