@@ -110,7 +110,7 @@ def test_a_database_that_is_none_is_said_in_a_sentence(tmp_path):
     connection.execute("INSERT INTO alembic_version VALUES ('of another program')")
     connection.commit()
     connection.close()
-    with pytest.raises(ModelError, match="registry at .* cannot be used"):
+    with pytest.raises(ModelError, match=r"registry at .* cannot be used"):
         Registry(f"sqlite:///{database}", tmp_path / "files").versions("ann")
 
 
