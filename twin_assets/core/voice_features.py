@@ -42,6 +42,11 @@ KINDS = (LETTERS, WORDS, SHAPES)
 FEATURES = SHAPES.start + SHAPES.features
 
 
+@lru_cache(maxsize=16)
+def _shared(known: frozenset[str]) -> frozenset[str]:
+    return known
+
+
 @dataclass(frozen=True, slots=True)
 class Measure:
     """What texts are measured with. idf: weight of each feature; scale: one over how much it varies; known: the most
@@ -50,6 +55,10 @@ class Measure:
     idf: Matrix
     scale: Matrix
     known: frozenset[str]
+
+    def __post_init__(self) -> None:
+        # One object for the same words: _codes() remembers by them, and sets that are two are compared word by word.
+        object.__setattr__(self, "known", _shared(self.known))
 
 
 _FENCED = re.compile(r"^(```|~~~).*?^\1[^\n]*$", re.MULTILINE | re.DOTALL)
