@@ -7,11 +7,10 @@ from typing import Any
 
 import polars as pl
 import pytest
-from sqlalchemy.exc import DatabaseError
 
 from twin_assets.core.authors import Author, Source
 from twin_assets.core.documents import TABLES, Chunk, Document
-from twin_assets.core.errors import ConfigurationError, InputError, LakeError, VersionGoneError
+from twin_assets.core.errors import ConfigurationError, InputError, LakeError, ModelError, VersionGoneError
 from twin_assets.core.features import corpus_version
 from twin_assets.core.housekeeping import needed_versions, tidy
 from twin_assets.core.lake import Lake, rows_frame
@@ -215,7 +214,7 @@ def test_nothing_is_removed_while_the_registry_cannot_be_asked(workspace):
     path = workspace.settings.home / "mlflow" / "mlflow.db"
     path.parent.mkdir(parents=True)
     path.write_bytes(b"this is no database")
-    with pytest.raises(DatabaseError):
+    with pytest.raises(ModelError, match="cannot be used"):
         tidy(workspace, NOW, shortest=NOW)
     assert read_version(workspace.lake, "ada", "corpus", 0)["text"].item() == "one"
 
