@@ -94,7 +94,9 @@ def _drift(found: Sequence[Mapping[str, Any]]) -> None:
             if measure["alarming"]:
                 st.warning(f"**{measure['title']}.** {sentence}", icon=":material/trending_down:")
             else:
-                told = "hourglass_empty" if measure["change"] is None else "check"
+                # Failures are judged as they are, not against those before.
+                too_little = measure["change"] is None and measure["measure"] != "errors"
+                told = "hourglass_empty" if too_little else "check"
                 st.markdown(f":material/{told}: **{measure['title']}.** {sentence}")
 
 
