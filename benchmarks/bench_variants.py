@@ -33,7 +33,7 @@ from twin_serving.composing.ranking import ranked, value
 from twin_serving.schemas import ComposeRequest
 
 AUTHORS = ("voice_mtlynch", "voice_matklad", "voice_brandur")
-VARIANTS, MOST_TEXTS = 4, 80
+VARIANTS, MOST_TEXTS, PROMPTS = 4, 80, 120
 COLUMNS = (
     "author", "prompts", "drafts", "voice, first", "best", "novelty, first", "best", "value, first", "best",
     "voice better / worse",
@@ -80,15 +80,35 @@ def main() -> None:
     table = Table(title=f"The best of {VARIANTS} assembled drafts against the first of them (means)")
     for column in COLUMNS:
         table.add_column(column, justify="left" if column == "author" else "right")
+    every: list[list[float]] = []
     with tempfile.TemporaryDirectory() as folder:
         embedder = Embedder(Path(folder))
         for name in AUTHORS:
-            table.add_row(name.removeprefix("voice_"), *measure(name, 6 if options.quick else 24, embedder))
+            rows = measure(name, 6 if options.quick else PROMPTS, embedder)
+            every += rows
+            table.add_row(name.removeprefix("voice_"), *shown(rows))
+    table.add_row("all", *shown(every))
     Console(width=150).print(table)
+    if len(every) > 1:
+        gains = np.array([[row[2] - row[1], row[4] - row[3]] for row in every])
+        for what, gain in zip(("voice", "novelty"), gains.T, strict=True):
+            drawn = np.random.default_rng(0).choice(gain, (2000, len(gain))).mean(axis=1)
+            low, high = np.percentile(drawn, [2.5, 97.5])
+            print(f"{what}: the best is {gain.mean():+.3f} from the first (95 % interval {low:+.3f} to {high:+.3f})")
 
 
-def measure(name: str, prompts: int, embedder: Embedder) -> list[str]:
-    """One author's row."""
+def shown(rows: Sequence[Sequence[float]]) -> list[str]:
+    """A row of the table."""
+    if not rows:
+        return ["0", *["–"] * (len(COLUMNS) - 2)]
+    means = np.mean(rows, axis=0)
+    better = sum(row[2] > row[1] + 1 for row in rows), sum(row[2] < row[1] - 1 for row in rows)
+    figures = [f"{mean:.1f}" for mean in means[:3]] + [f"{mean:.2f}" for mean in means[3:]]
+    return [str(len(rows)), *figures, f"{better[0]} / {better[1]}"]
+
+
+def measure(name: str, prompts: int, embedder: Embedder) -> list[list[float]]:
+    """One author's prompts: drafts, and voice, novelty and value of the first and of the best."""
     texts = [text for found in read_prose(name, DATA, DATA).values() for text in found if len(text.split()) > 120]
     thirds = [texts[n::3] for n in range(3)]
     background = Background.load().without([name])
@@ -106,12 +126,7 @@ def measure(name: str, prompts: int, embedder: Embedder) -> list[str]:
         voices = [outside.score(draft["text"]).unclipped for draft in (first, best)]
         novelty = [draft["scores"]["novelty"] for draft in (first, best)]
         rows.append([len(drafts), *voices, *novelty, value(first), value(best)])
-    if not rows:
-        return ["0", *["–"] * (len(COLUMNS) - 2)]
-    means = np.mean(rows, axis=0)
-    better = sum(row[2] > row[1] + 1 for row in rows), sum(row[2] < row[1] - 1 for row in rows)
-    figures = [f"{mean:.1f}" for mean in means[:3]] + [f"{mean:.2f}" for mean in means[3:]]
-    return [str(len(rows)), *figures, f"{better[0]} / {better[1]}"]
+    return rows
 
 
 if __name__ == "__main__":
