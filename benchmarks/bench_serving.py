@@ -1,4 +1,4 @@
-"""The server under load, its overhead over the bare engine, batching against one after the other, twins on one base."""
+"""The server under load, its overhead over the bare engine, batching, several servers on one machine, twins on one base."""
 
 import argparse
 import asyncio
@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
@@ -228,13 +229,10 @@ async def clients(url: str, workspace: Workspace, expected: dict[tuple[str, str]
         console.print(f"  {failure}")
 
 
-def load(folder: Path, quick: bool) -> None:
-    """64 clients for two minutes with fewer places than clients, while the approved version is switched."""
-    base = make_base(folder / "base", small=True)
-    adapters = make_adapters(base, folder / "adapters", 2, scale=0.2)
-    workspace = deploy(folder / "home", base, adapters, serving_rows=16, serving_queue=32)
+def expected_of(base: Path, adapters: Sequence[Path]) -> dict[tuple[str, str], str]:
+    """What each version says to each prompt, by the bare engine."""
     engines = TransformersEngines()
-    expected = {
+    return {
         (f"ann@{number}", text): "".join(
             piece.text
             for piece in engines(base, adapter).generate(Generation(conversation(text), max_tokens=32, temperature=0.0))
@@ -242,6 +240,14 @@ def load(folder: Path, quick: bool) -> None:
         for number, adapter in enumerate(adapters, start=1)
         for text in PROMPTS
     }
+
+
+def load(folder: Path, quick: bool) -> None:
+    """64 clients for two minutes with fewer places than clients, while the approved version is switched."""
+    base = make_base(folder / "base", small=True)
+    adapters = make_adapters(base, folder / "adapters", 2, scale=0.2)
+    workspace = deploy(folder / "home", base, adapters, serving_rows=16, serving_queue=32)
+    expected = expected_of(base, adapters)
     with running_server(workspace.settings) as url:
         httpx.post(
             f"{url}/v1/chat/completions", json={"model": "ann", "messages": conversation("x"), "max_tokens": 1},
@@ -298,6 +304,44 @@ def overhead(folder: Path, quick: bool) -> None:
         f"overhead, {TOGETHER} streams: engine {engine:.1f} tok/s, server {server:.1f} tok/s; the server takes "
         f"{statistics.median(ratios):+.1%} (turns {', '.join(f'{ratio:+.1%}' for ratio in ratios)})"
     )
+
+
+async def spread(urls: Sequence[str], expected: dict[tuple[str, str], str], seconds: float) -> tuple[Seen, list[int]]:
+    """64 clients on so many servers, each client on one; what they saw, and how many servers each asked for at the
+    end."""
+    seen = Seen()
+    async with AsyncExitStack() as stack:
+        https = [
+            await stack.enter_async_context(httpx.AsyncClient(base_url=url, timeout=300, trust_env=False))
+            for url in urls
+        ]
+        end = time.monotonic() + seconds
+        tasks = [asyncio.create_task(client(https[n % len(https)], expected, 32, end, seen)) for n in range(CLIENTS)]
+        await asyncio.sleep(seconds * 0.9)
+        metrics = [(await http.get("/metrics")).text for http in https]
+        await asyncio.gather(*tasks)
+    wanted = [line.split()[-1] for text in metrics for line in text.splitlines() if line.startswith("twin_wanted_rep")]
+    return seen, [int(float(number)) for number in wanted]
+
+
+def replicas(folder: Path, quick: bool) -> None:
+    """One server against two on one home and the same cores, and the number of servers that the rule asks for."""
+    base = make_base(folder / "base", small=True)
+    adapters = make_adapters(base, folder / "adapters", 1, scale=0.2)
+    workspace = deploy(folder / "home", base, adapters, serving_rows=16, serving_queue=32)
+    expected = expected_of(base, adapters)
+    seconds = 10 if quick else 40
+    for count in (1, 2):
+        with ExitStack() as stack:
+            urls = [stack.enter_context(running_server(workspace.settings)) for _ in range(count)]
+            for url in urls:
+                asyncio.run(served(url, 2))
+            seen, wanted = asyncio.run(spread(urls, expected, seconds))
+        console.print(
+            f"{count} server(s), {CLIENTS} clients, {seconds} s: {len(seen.whole) / seconds:.1f} answers a second, "
+            f"{seen.refused} told to come again, {len(seen.failed)} failed, {seen.mixed} mixed; first text p50 "
+            f"{p(seen.first, 0.5):.0f} ms, p99 {p(seen.first, 0.99):.0f} ms; servers wanted: {sum(wanted)} {wanted}"
+        )
 
 
 # Twins on one base ----------------------------------------------------------------------------------------------------
@@ -359,7 +403,7 @@ def merge(base: Path, adapter: Path) -> Any:
     return model
 
 
-PARTS = {"batching": batching, "overhead": overhead, "load": load, "twins": twins}
+PARTS = {"batching": batching, "overhead": overhead, "load": load, "replicas": replicas, "twins": twins}
 
 
 def main() -> None:
