@@ -1,4 +1,4 @@
-"""The server under load, its overhead over the bare engine, batching, several servers on one machine, twins on one base."""
+"""The server under load, its overhead over the bare engine, batching, several servers at once, twins on one base."""
 
 import argparse
 import asyncio
