@@ -272,10 +272,9 @@ async def served(url: str, tokens: int) -> float:
 _bare: list[Base] = []
 
 
-def load_bare(base: Path, adapter: Path) -> None:
+def load_bare(base: Path) -> None:
     """Load a base in this process, which bare() then asks."""
     _bare.append(Base(base))
-    at_once(_bare[0], [adapter], 2)
 
 
 def bare(adapter: Path, tokens: int) -> float:
@@ -291,7 +290,7 @@ def overhead(folder: Path, quick: bool) -> None:
     adapter = make_adapters(base, folder / "adapters", 1)[0]
     workspace = deploy(folder / "home", base, [adapter])
     os.environ["GOMP_SPINCOUNT"] = str(TURNS)
-    process = ProcessPoolExecutor(1, get_context("spawn"), load_bare, (base, adapter))
+    process = ProcessPoolExecutor(1, get_context("spawn"), load_bare, (base,))
     with process, running_server(workspace.settings) as url:
         process.submit(bare, adapter, 2).result()
         asyncio.run(served(url, 2))
