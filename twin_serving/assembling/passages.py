@@ -35,8 +35,8 @@ MOST_ITEMS, LONGEST_HEADING = 8, 90
 LEAST_LIST, LONGEST_WHOLE = 250, 300
 # How much a passage leans on code, or on a paragraph that cannot be used, which stood before it.
 AFTER_WALL, AFTER_TEAR = 0.5, 0.25
-# Documents whose sections and passages are remembered: 6 to 10 kB for a post of 560 characters, and more for an article;
-# 1 ms of a core where they are not.
+# Documents whose sections and passages are remembered: 6 to 10 kB for a post of 560 characters, more for an article.
+# Where they are not it takes 1 ms of a core.
 KEPT_DOCUMENTS = 8192
 # Text before a passage that tells what it leans on, in characters.
 LOOKED_BACK = 600
